@@ -1,0 +1,1 @@
+//! Programs that show Stepwell at work; each file under `examples/` is one of them.
