@@ -1,0 +1,158 @@
+//! What comes out of a decision.
+
+use crate::{
+    error::Error,
+    event::{Draft, EventType},
+    id::JobId,
+    job::{Job, JobState},
+    json::Json,
+    name::Name,
+};
+
+use super::command::LogLine;
+
+/// A change to a job, to be made durable as a whole.
+#[derive(Clone, Debug)]
+pub struct Transition {
+    /// The row from now on.
+    pub job: Job,
+    /// The events, in order.
+    pub events: Vec<Draft>,
+    /// What changes beside the row.
+    pub writes: Vec<Write>,
+    /// Whether the row, and all that belongs to it, goes.
+    pub removed: bool,
+}
+
+/// A change beside the row. Phases are named as their data is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// A result too large for the row.
+    Result {
+        /// The phase.
+        phase: Name,
+        /// The result.
+        result: Json,
+    },
+    /// A result that an operator discarded goes into the archive.
+    Archive {
+        /// The phase.
+        phase: Name,
+        /// The run whose result it was.
+        run: u32,
+        /// The result, if it was in the row.
+        inline: Option<Json>,
+    },
+    /// A checkpoint.
+    Checkpoint {
+        /// The phase.
+        phase: Name,
+        /// Its value; none to remove it.
+        value: Option<Json>,
+    },
+    /// A finished element.
+    Element {
+        /// The phase.
+        phase: Name,
+        /// Which element.
+        index: u32,
+        /// The hash of its input.
+        input_hash: String,
+        /// Its result.
+        result: Json,
+    },
+    /// The elements of a phase are no longer needed.
+    DropElements {
+        /// The phase.
+        phase: Name,
+    },
+    /// Lines for the log.
+    Log(Vec<LogLine>),
+    /// A new payload.
+    Payload(Json),
+    /// The tags and attributes are new, and their indexes with them.
+    Reindex,
+}
+
+/// Why a command changes nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reject {
+    /// The fence does not match: somebody else may own the job.
+    LeaseLost,
+    /// Not in this state.
+    WrongState {
+        /// What was wanted, as in "cannot retry a job".
+        action: &'static str,
+        /// The state.
+        state: JobState,
+    },
+    /// It cannot be claimed now: not due, expired, or bound to a newer plan.
+    NotClaimable,
+    /// It does not run the phase that the command is about.
+    NotRunning,
+    /// Another live job holds its unique key.
+    UniqueTaken(JobId),
+    /// The row has another version.
+    VersionMismatch(u64),
+    /// A durable reader has yet to pass its last event.
+    Held,
+    /// There is nothing to change: it is being cancelled, or has ended.
+    NoChange,
+    /// A value breaks a rule.
+    Invalid {
+        /// The field.
+        field: &'static str,
+        /// The rule.
+        problem: String,
+    },
+}
+
+impl From<Reject> for Error {
+    fn from(reject: Reject) -> Self {
+        match reject {
+            Reject::LeaseLost | Reject::NotClaimable | Reject::NotRunning | Reject::NoChange => {
+                Self::lease_lost()
+            }
+            Reject::WrongState { action, state } => Self::wrong_state(action, state),
+            Reject::UniqueTaken(holder) => Self::unique_taken(holder),
+            Reject::VersionMismatch(found) => Self::version_mismatch(found),
+            Reject::Held => Self::held(),
+            Reject::Invalid { field, problem } => Self::invalid(field, problem),
+        }
+    }
+}
+
+/// A transition in the making: a copy of the row, and what has been said so far.
+pub(super) struct Draughtsman {
+    pub(super) job: Job,
+    pub(super) events: Vec<Draft>,
+    pub(super) writes: Vec<Write>,
+}
+
+impl Draughtsman {
+    pub(super) fn of(job: &Job) -> Self {
+        let mut job = job.clone();
+        job.version += 1;
+        Self { job, events: Vec::new(), writes: Vec::new() }
+    }
+    /// Appends an event about the job.
+    pub(super) fn say(&mut self, ty: EventType, data: Option<serde_json::Value>) {
+        self.push(ty, None, data);
+    }
+    /// Appends an event about a phase.
+    pub(super) fn say_of(&mut self, ty: EventType, phase: &Name, data: Option<serde_json::Value>) {
+        self.push(ty, Some(phase.clone()), data);
+    }
+    fn push(&mut self, ty: EventType, phase: Option<Name>, data: Option<serde_json::Value>) {
+        // A `Value` always encodes: its keys are strings.
+        let data = data.and_then(|data| Json::of(&data).ok());
+        self.events.push(Draft { ty, phase, attempt: self.job.attempt, data });
+        self.job.next_seq += 1;
+    }
+    pub(super) fn write(&mut self, write: Write) {
+        self.writes.push(write);
+    }
+    pub(super) fn done(self) -> Transition {
+        Transition { job: self.job, events: self.events, writes: self.writes, removed: false }
+    }
+}

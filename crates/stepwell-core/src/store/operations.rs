@@ -1,0 +1,268 @@
+//! What every store does inside its write transaction, written once.
+//!
+//! Each function is one operation: a store runs it in a savepoint, and rolls back to it if the answer is an error.
+
+use crate::{
+    error::{Error, Result},
+    id::{JobId, SessionId},
+    job::{Job, JobState, PlanRef},
+    lease::Fence,
+    limits,
+    machine::{self, Claim, Command, Context, NewJob, Reject},
+    name::Name,
+    plan::{self, PlanSpec},
+    retention::Retention,
+    time::Timestamp,
+};
+
+use super::{
+    inbox::{InboxEntry, InboxOutcome},
+    request::{Applied, ClaimRequest, Claimed, ClaimedBatch, Enqueued, Pruned, Request, WorkedPlan},
+    tables::{Row, Tables},
+};
+
+/// T1. Stores a new job, or answers with the one that its unique key stands for.
+///
+/// # Errors
+/// If a field breaks a rule, or the store fails.
+pub fn enqueue(tables: &mut impl Tables, new: &NewJob, now: Timestamp) -> Result<Enqueued> {
+    new.check()?;
+    if let Some(unique) = &new.unique {
+        let holders = tables.unique_holders(&new.kind, unique.as_str())?;
+        if let Some(id) = unique.existing(&holders, now) {
+            return Ok(Enqueued { id, duplicate: true });
+        }
+    }
+    let plan = tables.newest_plan(&new.kind)?;
+    let plan = plan.as_ref().map(|(spec, plan_ref)| (&**spec, plan_ref.clone()));
+    tables.insert(machine::enqueue(new, plan, now), &new.payload)?;
+    Ok(Enqueued { id: new.id, duplicate: false })
+}
+
+/// Decides on a request and stores the decision.
+///
+/// # Errors
+/// Why nothing changed.
+pub fn apply(tables: &mut impl Tables, request: &Request, now: Timestamp) -> Result<Applied> {
+    let row = tables.job(request.job)?.ok_or_else(|| match request.fence {
+        // An owner whose job is gone has lost it; it has no use for the difference.
+        Fence::Owner { .. } | Fence::Reaper { .. } => Error::lease_lost(),
+        Fence::Version(_) | Fence::None => Error::no_such_job(request.job),
+    })?;
+    let context = context_for(tables, &row, &request.commands, now)?;
+    match machine::apply_all(&row.job, request.fence, &request.commands, &context) {
+        Ok(transition) => {
+            let job = transition.job.clone();
+            tables.save(&row, transition)?;
+            Ok(Applied { job, changed: true })
+        }
+        Err(Reject::NoChange) => Ok(Applied { job: row.job, changed: false }),
+        Err(reject) => Err(reject.into()),
+    }
+}
+
+fn context_for(tables: &mut impl Tables, row: &Row, commands: &[Command], now: Timestamp) -> Result<Context> {
+    let mut context = Context { now, ..Context::default() };
+    for command in commands {
+        match (command, &row.job.unique_key) {
+            (Command::Retry { .. }, Some(key)) => {
+                let holder = tables.unique_holders(&row.job.kind, key)?.live;
+                context.unique_holder = holder.filter(|holder| *holder != row.job.id);
+            }
+            (Command::Delete, _) => context.held = is_held(tables, row)?,
+            _ => {}
+        }
+    }
+    Ok(context)
+}
+
+fn is_held(tables: &mut impl Tables, row: &Row) -> Result<bool> {
+    Ok(tables.lowest_cursor()?.is_some_and(|cursor| cursor < row.last_event_pos))
+}
+
+/// T2. Claims ready jobs, lane by lane.
+///
+/// # Errors
+/// That the lease is lost, if the session is dead; or that the store failed.
+pub fn claim(tables: &mut impl Tables, request: &ClaimRequest, now: Timestamp) -> Result<ClaimedBatch> {
+    if !tables.is_session_alive(request.session)? {
+        return Err(Error::lease_lost());
+    }
+    tables.stage(now, limits::MAINTENANCE_BATCH_MAX)?;
+    let kinds: Vec<(Name, u64)> =
+        request.plans.iter().map(|plan| (plan.spec.kind.clone(), plan.plan_ref.generation)).collect();
+    let mut tokens = request.tokens.iter().copied().take(limits::CLAIM_BATCH_MAX).peekable();
+    let mut batch = ClaimedBatch::default();
+    for lane in &request.lanes {
+        if tables.queue(&lane.queue)?.is_some_and(|queue| queue.paused_at.is_some()) {
+            continue;
+        }
+        let limit = lane.at_most.min(tokens.len());
+        for row in tables.ready(&lane.queue, &kinds, limit)? {
+            let Some(token) = tokens.peek().copied() else { break };
+            let Some(plan) = plan_of(request, &row.job) else { continue };
+            let claim = Claim {
+                session: request.session,
+                token,
+                plan: plan.spec.clone(),
+                plan_ref: plan.plan_ref.clone(),
+            };
+            let context = Context { now, ..Context::default() };
+            // A row that is refused, such as one that expired a moment ago, stays for maintenance.
+            let Ok(transition) = machine::claim_and_start(&row.job, &claim, &context) else { continue };
+            if transition.job.lease.is_some() {
+                tokens.next();
+                batch.jobs.push(Claimed { job: transition.job.clone(), payload: tables.payload(&row)? });
+            }
+            tables.save(&row, transition)?;
+        }
+    }
+    batch.next_due = tables.next_due()?;
+    Ok(batch)
+}
+
+fn plan_of<'a>(request: &'a ClaimRequest, job: &Job) -> Option<&'a WorkedPlan> {
+    request.plans.iter().find(|plan| plan.spec.kind == job.kind)
+}
+
+/// Registers a plan and answers with its generation.
+///
+/// # Errors
+/// If the plan breaks a rule, or the store fails.
+pub fn register(tables: &mut impl Tables, spec: &PlanSpec) -> Result<PlanRef> {
+    spec.check()?;
+    let known = tables.plans(&spec.kind)?;
+    let newest = known.iter().map(|(_, generation)| *generation).max();
+    let newest_in_use = match newest {
+        Some(generation) => tables.is_plan_in_use(&spec.kind, generation)?,
+        None => false,
+    };
+    let hash = spec.hash();
+    let generation = plan::generation_for(&hash, &known, newest_in_use);
+    let plan_ref = PlanRef { hash: hash.into(), generation };
+    tables.put_plan(spec, &plan_ref)?;
+    Ok(plan_ref)
+}
+
+/// T13. Takes jobs from a session that is dead.
+///
+/// # Errors
+/// If the store fails.
+pub fn reap(
+    tables: &mut impl Tables,
+    session: SessionId,
+    node: &str,
+    jitter: f64,
+    now: Timestamp,
+    limit: usize,
+) -> Result<usize> {
+    let rows = tables.owned(session, limit)?;
+    let command = Command::LoseLease { node: node.to_owned(), jitter };
+    save_each(tables, rows, now, |job| (Fence::Reaper { epoch: job.epoch, session }, command.clone()))
+}
+
+/// T16. Closes pending jobs that have expired.
+///
+/// # Errors
+/// If the store fails.
+pub fn expire(tables: &mut impl Tables, now: Timestamp, limit: usize) -> Result<usize> {
+    let rows = tables.expired(now, limit)?;
+    save_each(tables, rows, now, |_| (Fence::None, Command::Expire))
+}
+
+/// T12. Closes cancelling jobs whose deadline has passed.
+///
+/// # Errors
+/// If the store fails.
+pub fn force_cancels(tables: &mut impl Tables, now: Timestamp, limit: usize) -> Result<usize> {
+    let rows = tables.overdue_cancels(now, limit)?;
+    save_each(tables, rows, now, |job| {
+        let fence = job.lease.map(|lease| Fence::Reaper { epoch: job.epoch, session: lease.session });
+        (fence.unwrap_or(Fence::None), Command::ForceCancel)
+    })
+}
+
+fn save_each(
+    tables: &mut impl Tables,
+    rows: Vec<Row>,
+    now: Timestamp,
+    command: impl Fn(&Job) -> (Fence, Command),
+) -> Result<usize> {
+    let mut changed = 0;
+    for row in rows {
+        let (fence, command) = command(&row.job);
+        // A refusal means that the row is not what the maintenance looked for, and is left as it is.
+        if let Ok(transition) =
+            machine::apply(&row.job, fence, &command, &Context { now, ..Context::default() })
+        {
+            tables.save(&row, transition)?;
+            changed += 1;
+        }
+    }
+    Ok(changed)
+}
+
+/// T17. Removes ended jobs, and events, that retention does not keep.
+///
+/// # Errors
+/// If the store fails.
+pub fn prune(
+    tables: &mut impl Tables,
+    retention: &Retention,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Pruned> {
+    let mut pruned = Pruned::default();
+    for state in [JobState::Completed, JobState::Failed, JobState::Cancelled] {
+        let keep = retention.of(state);
+        let excess = match keep.count_max {
+            u64::MAX => 0,
+            count_max => tables.count(state)?.saturating_sub(count_max),
+        };
+        let rows = tables.ended(state, now - keep.age_max, excess, limit)?;
+        pruned.more |= rows.len() >= limit;
+        for row in rows {
+            let context = Context { now, held: is_held(tables, &row)?, ..Context::default() };
+            if let Ok(transition) = machine::apply(&row.job, Fence::None, &Command::Delete, &context) {
+                tables.save(&row, transition)?;
+                pruned.jobs += 1;
+            }
+        }
+    }
+    let keep = retention.events;
+    pruned.event_rows = tables.prune_events(now - keep.age_max, keep.count_max, limit)?;
+    pruned.more = (pruned.more && pruned.jobs > 0) || pruned.event_rows >= limit;
+    Ok(pruned)
+}
+
+/// Turns rows of the inbox into jobs. A row that asks for something impossible ends as a visible refusal, and never
+/// stays in the way of the others.
+///
+/// # Errors
+/// If the store fails.
+pub fn take_in(tables: &mut impl Tables, now: Timestamp, limit: usize) -> Result<usize> {
+    let entries = tables.inbox(limit)?;
+    let taken = entries.len();
+    for entry in entries {
+        let outcome = match outcome_of(tables, &entry, now) {
+            Ok(id) => InboxOutcome::Job(id),
+            Err(error) if error.is_invalid() => InboxOutcome::Refused(error.to_string()),
+            Err(error) => return Err(error),
+        };
+        tables.close_inbox(&entry, &outcome, now)?;
+    }
+    Ok(taken)
+}
+
+fn outcome_of(tables: &mut impl Tables, entry: &InboxEntry, now: Timestamp) -> Result<JobId> {
+    let new = entry.parse()?;
+    if let Some(key) = &entry.idempotency_key
+        && let Some(id) = tables.inbox_job(key)?
+    {
+        return Ok(id);
+    }
+    if tables.job(new.id)?.is_some() {
+        return Ok(new.id);
+    }
+    enqueue(tables, &new, now).map(|enqueued| enqueued.id)
+}

@@ -1,0 +1,101 @@
+//! What a store's own code does inside its write transaction.
+
+use std::sync::Arc;
+
+use crate::{
+    error::Result,
+    id::{JobId, SessionId},
+    job::{Job, JobState, PlanRef},
+    json::Json,
+    machine::Transition,
+    name::Name,
+    plan::PlanSpec,
+    queue::Queue,
+    time::Timestamp,
+    unique::Holders,
+};
+
+use super::inbox::{InboxEntry, InboxOutcome};
+
+/// A job's row, as it was locked.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The store's own key: dense, in the order in which jobs were stored, never reused.
+    pub key: i64,
+    /// The `pos` of the job's last event.
+    pub last_event_pos: u64,
+    /// The job.
+    pub job: Job,
+}
+
+/// A store's tables inside one open write transaction.
+///
+/// Every method sees what earlier methods of the same transaction did. An error leaves the transaction to be rolled
+/// back by whoever opened it (to the savepoint of the operation).
+pub trait Tables {
+    /// The job with this id, locked.
+    ///
+    /// # Errors
+    /// If the store fails, as for every method here.
+    fn job(&mut self, id: JobId) -> Result<Option<Row>>;
+    /// The payload of a job.
+    fn payload(&mut self, row: &Row) -> Result<Json>;
+    /// Who holds a unique key of a kind.
+    fn unique_holders(&mut self, kind: &Name, key: &str) -> Result<Holders>;
+    /// Stores a new job, its payload, tags, attributes and events.
+    fn insert(&mut self, transition: Transition, payload: &Json) -> Result<()>;
+    /// Stores a change to a job, with its events and everything beside the row. Removes the job, and everything of it
+    /// but its events, if the transition says so.
+    ///
+    /// The row is as it was read in this transaction: nobody else can have changed it.
+    fn save(&mut self, before: &Row, transition: Transition) -> Result<()>;
+
+    /// The newest plan of a kind.
+    fn newest_plan(&mut self, kind: &Name) -> Result<Option<(Arc<PlanSpec>, PlanRef)>>;
+    /// Hash and generation of every plan of a kind.
+    fn plans(&mut self, kind: &Name) -> Result<Vec<(String, u64)>>;
+    /// Stores a plan under its hash; one with the same hash is replaced.
+    fn put_plan(&mut self, spec: &PlanSpec, plan_ref: &PlanRef) -> Result<()>;
+    /// Whether a live session works a plan of this kind and generation.
+    fn is_plan_in_use(&mut self, kind: &Name, generation: u64) -> Result<bool>;
+
+    /// What an operator has set for a queue.
+    fn queue(&mut self, name: &Name) -> Result<Option<Queue>>;
+    /// Sets it.
+    fn put_queue(&mut self, queue: &Queue) -> Result<()>;
+
+    /// Whether a session is alive, as the store's own record has it.
+    fn is_session_alive(&mut self, session: SessionId) -> Result<bool>;
+
+    /// Moves waiting jobs whose time has come among the ready ones, at most `limit`.
+    fn stage(&mut self, now: Timestamp, limit: usize) -> Result<usize>;
+    /// When the next waiting job that is not staged yet becomes due.
+    fn next_due(&mut self) -> Result<Option<Timestamp>>;
+    /// Ready jobs of a queue and of these kinds, bound to no newer plan than the generation given for the kind:
+    /// higher priority first, then the earlier time, then the smaller key.
+    fn ready(&mut self, queue: &Name, kinds: &[(Name, u64)], limit: usize) -> Result<Vec<Row>>;
+    /// Jobs that a session owns.
+    fn owned(&mut self, session: SessionId, limit: usize) -> Result<Vec<Row>>;
+    /// Pending jobs whose expiry has come.
+    fn expired(&mut self, now: Timestamp, limit: usize) -> Result<Vec<Row>>;
+    /// Cancelling jobs whose deadline has come.
+    fn overdue_cancels(&mut self, now: Timestamp, limit: usize) -> Result<Vec<Row>>;
+
+    /// How many jobs are in a state.
+    fn count(&mut self, state: JobState) -> Result<u64>;
+    /// Jobs that ended in this state, the earliest ended first: those that ended at or before `cutoff`, and beyond
+    /// them as many as `excess` says.
+    fn ended(&mut self, state: JobState, cutoff: Timestamp, excess: u64, limit: usize) -> Result<Vec<Row>>;
+    /// The lowest `pos` that a durable reader of the log has read up to; none if there is no such reader.
+    fn lowest_cursor(&mut self) -> Result<Option<u64>>;
+    /// Removes events from the beginning of the log: those at or before `cutoff`, and those beyond `count_max`, but
+    /// none that a durable reader or the store's own retention has yet to read. Answers how many stored rows went.
+    fn prune_events(&mut self, cutoff: Timestamp, count_max: u64, limit: usize) -> Result<usize>;
+
+    /// The oldest rows of the inbox.
+    fn inbox(&mut self, limit: usize) -> Result<Vec<InboxEntry>>;
+    /// The job that came of an earlier inbox row with this idempotency key.
+    fn inbox_job(&mut self, idempotency_key: &str) -> Result<Option<JobId>>;
+    /// Removes a row from the inbox and keeps what became of it.
+    fn close_inbox(&mut self, entry: &InboxEntry, outcome: &InboxOutcome, now: Timestamp) -> Result<()>;
+}

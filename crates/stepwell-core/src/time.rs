@@ -1,0 +1,232 @@
+//! Time, and the one door through which it comes in.
+
+use std::{
+    ops::{Add, Sub},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// A point in time: whole microseconds since the Unix epoch, UTC.
+///
+/// Converts from and into [`SystemTime`], and therefore works with every date library without this API naming one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The time this many microseconds after the Unix epoch.
+    #[must_use]
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+    /// Microseconds since the Unix epoch.
+    #[must_use]
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+    /// How long after `earlier` this is; zero if it is not after it.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(at: SystemTime) -> Self {
+        match at.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => Self(micros(after)),
+            Err(before) => Self(micros(before.duration()).saturating_neg()),
+        }
+    }
+}
+impl From<Timestamp> for SystemTime {
+    fn from(at: Timestamp) -> Self {
+        let distance = Duration::from_micros(at.0.unsigned_abs());
+        let shifted = match at.0 >= 0 {
+            true => Self::UNIX_EPOCH.checked_add(distance),
+            false => Self::UNIX_EPOCH.checked_sub(distance),
+        };
+        shifted.unwrap_or(Self::UNIX_EPOCH)
+    }
+}
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+    /// Saturates: a delay of `Duration::MAX` means "never", not a panic.
+    fn add(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(micros(by)))
+    }
+}
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+    /// Saturates.
+    fn sub(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(micros(by)))
+    }
+}
+
+/// The only source of time. SQL never calls `now()`, and nothing else reads the system's clock.
+///
+/// The system clock never goes backwards, whatever the wall clock does: it runs with the machine's monotonic clock.
+/// When the wall clock is ahead, after a step forward, it follows at one and a half times the normal speed, so that one
+/// wrong time server cannot make every scheduled job due, or every old job deletable, at once. A restart takes the
+/// wall clock over. Nothing relies on the clock for safety; what a wrong clock costs is latency.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System(Arc<Mutex<Anchor>>),
+    Manual(Arc<Mutex<Timestamp>>),
+}
+
+#[derive(Debug)]
+struct Anchor {
+    read_at: Instant,
+    shown: Timestamp,
+}
+
+impl Anchor {
+    fn read(&mut self, monotonic: Instant, wall: Timestamp) -> Timestamp {
+        let elapsed = monotonic.saturating_duration_since(self.read_at);
+        let expected = self.shown + elapsed;
+        let fastest = self.shown + elapsed + elapsed / 2;
+        self.read_at = monotonic;
+        self.shown = wall.clamp(expected, fastest);
+        self.shown
+    }
+}
+
+impl Clock {
+    /// The machine's clock.
+    #[must_use]
+    pub fn system() -> Self {
+        let anchor = Anchor { read_at: Instant::now(), shown: SystemTime::now().into() };
+        Self(Source::System(Arc::new(Mutex::new(anchor))))
+    }
+    /// A clock that stands still until [`advance`](Self::advance) moves it.
+    #[must_use]
+    pub fn manual(start: impl Into<SystemTime>) -> Self {
+        Self(Source::Manual(Arc::new(Mutex::new(start.into().into()))))
+    }
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        match &self.0 {
+            Source::System(anchor) => {
+                let mut anchor = anchor.lock().unwrap_or_else(PoisonError::into_inner);
+                anchor.read(Instant::now(), SystemTime::now().into())
+            }
+            Source::Manual(at) => *at.lock().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+    /// Makes sure that this clock shows no time before `seen`, which a store has recorded.
+    ///
+    /// Answers by how much the clock had to be moved; a large step means that the machine's clock went backwards
+    /// while the store was closed.
+    pub fn not_before(&self, seen: Timestamp) -> Duration {
+        let now = self.now();
+        let behind = seen.since(now);
+        if behind > Duration::ZERO {
+            match &self.0 {
+                Source::System(anchor) => anchor.lock().unwrap_or_else(PoisonError::into_inner).shown = seen,
+                Source::Manual(at) => *at.lock().unwrap_or_else(PoisonError::into_inner) = seen,
+            }
+        }
+        behind
+    }
+    /// Moves a manual clock forward.
+    ///
+    /// # Panics
+    /// If this is the system clock: a program that tries is mistaken about which clock it holds.
+    pub fn advance(&self, by: Duration) {
+        match &self.0 {
+            Source::System(_) => panic!("the system clock cannot be advanced"),
+            Source::Manual(at) => {
+                let mut at = at.lock().unwrap_or_else(PoisonError::into_inner);
+                *at = *at + by;
+            }
+        }
+    }
+    /// Whether this clock moves only by hand.
+    #[must_use]
+    pub fn is_manual(&self) -> bool {
+        matches!(self.0, Source::Manual(_))
+    }
+}
+
+/// How long something took, by the monotonic clock.
+///
+/// For deadlines and rates inside one process, where the store's clock would be the wrong one: it may be manual.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts measuring.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+    /// The time since the start.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn anchor() -> (Anchor, Instant, Timestamp) {
+        let (start, shown) = (Instant::now(), Timestamp::from_micros(1_000_000_000));
+        (Anchor { read_at: start, shown }, start, shown)
+    }
+
+    #[test]
+    fn a_wall_clock_that_goes_backwards_is_ignored() {
+        let (mut anchor, start, shown) = anchor();
+        assert_eq!(anchor.read(start + SECOND, shown - Duration::from_hours(1)), shown + SECOND);
+    }
+
+    #[test]
+    fn a_step_forward_is_followed_slowly() {
+        let (mut anchor, start, shown) = anchor();
+        let wall = shown + Duration::from_hours(1);
+        assert_eq!(anchor.read(start + 2 * SECOND, wall), shown + 3 * SECOND);
+        assert_eq!(anchor.read(start + 2 * SECOND, wall), shown + 3 * SECOND, "no time passed");
+    }
+
+    #[test]
+    fn it_catches_up_and_then_follows_the_wall() {
+        let (mut anchor, start, shown) = anchor();
+        assert_eq!(anchor.read(start + 10 * SECOND, shown + 12 * SECOND), shown + 12 * SECOND);
+    }
+
+    #[test]
+    fn a_recorded_time_is_a_floor() {
+        let clock = Clock::manual(SystemTime::UNIX_EPOCH + SECOND);
+        assert_eq!(clock.not_before(Timestamp::from_micros(5_000_000)), 4 * SECOND);
+        assert_eq!(clock.now(), Timestamp::from_micros(5_000_000));
+        assert_eq!(clock.not_before(Timestamp::from_micros(1)), Duration::ZERO);
+        let clock = Clock::system();
+        let ahead = clock.now() + Duration::from_hours(1);
+        clock.not_before(ahead);
+        assert!(clock.now() >= ahead);
+    }
+
+    #[test]
+    fn far_times_saturate() {
+        let never = Timestamp::from_micros(0) + Duration::MAX;
+        assert_eq!(never.as_micros(), i64::MAX);
+        let _: SystemTime = never.into();
+        assert_eq!(Timestamp::from(SystemTime::UNIX_EPOCH - SECOND).as_micros(), -1_000_000);
+    }
+}
