@@ -7,7 +7,8 @@ use std::process::Command;
 
 use crate::{cargo, error::Error};
 
-pub(crate) const ARGUMENTS: &str = "[kill9|shutdown|machine|properties] [--rounds|--states|--cases N] [--seed S] [--tier pr|nightly|release]";
+pub(crate) const ARGUMENTS: &str = "[machine|properties|kill9|shutdown] [--states|--cases|--rounds N] \
+    [--seed S] [--tier pr|nightly|release]";
 
 struct Proof {
     name: &'static str,

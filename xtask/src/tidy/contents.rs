@@ -3,7 +3,9 @@
 use super::{fault::Fault, file::File};
 
 pub(crate) fn check(file: &File) -> Vec<Fault> {
-    let is_table = matches!(file.name(), "lib.rs" | "mod.rs") && file.path.contains("src/");
+    // The benchmarks are a workspace of their own with crates of one file.
+    let is_member = ["crates/", "examples/", "xtask/"].iter().any(|home| file.path.starts_with(home));
+    let is_table = is_member && file.path.contains("src/") && matches!(file.name(), "lib.rs" | "mod.rs");
     let (Some(source), true) = (file.rust(), is_table) else {
         return Vec::new();
     };

@@ -82,9 +82,14 @@ fn jobs(text: &str) -> Vec<Job<'_>> {
         match line.len() - line.trim_start().len() {
             0 => break,
             2 => {
-                jobs.push(Job { line: index + 1, name: line.trim().trim_end_matches(':'), body: Vec::new() });
+                let name = line.trim().trim_end_matches(':');
+                jobs.push(Job { line: index + 1, name, body: Vec::new() });
             }
-            _ => jobs.iter_mut().next_back().into_iter().for_each(|job| job.body.push(line)),
+            _ => {
+                if let Some(job) = jobs.last_mut() {
+                    job.body.push(line);
+                }
+            }
         }
     }
     jobs
