@@ -115,7 +115,7 @@ impl Manifest {
             }
             if section.ends_with("dependencies") {
                 let key = key.split('.').next().unwrap_or_default().trim().trim_matches('"');
-                let name = value.split_once("package").map_or(key, |(_, rest)| quoted(rest));
+                let name = renamed(value).unwrap_or(key);
                 manifest.depend(index + 1, name, section.ends_with("dev-dependencies"));
             } else if section.contains("dependencies.") && key.trim() == "package" {
                 manifest.depend(index + 1, quoted(value), section.contains("dev-dependencies."));
@@ -129,6 +129,14 @@ impl Manifest {
             self.edges.push(Edge { line, to: name.to_owned(), for_tests });
         }
     }
+}
+
+/// The name of the crate behind `key = { package = "name", .. }`.
+fn renamed(value: &str) -> Option<&str> {
+    value.split(['{', ',', '}']).find_map(|field| {
+        let (key, name) = field.split_once('=')?;
+        (key.trim() == "package").then(|| quoted(name))
+    })
 }
 
 /// The text between the first two quotation marks.
@@ -165,6 +173,7 @@ mod tests {
         for rest in [
             "[dependencies]\nstepwell.workspace = true",
             "[dependencies]\nstepwell = { path = \"../stepwell\" }",
+            "[dependencies]\nstepwell = { path = \"../package\" }",
             "[dependencies]\n\"stepwell\" = \"0.1\"",
             "[dependencies]\nqueue = { package = \"stepwell\", version = \"0.1\" }",
             "[dependencies.stepwell]\nworkspace = true",

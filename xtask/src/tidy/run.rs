@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{fault::Fault, migrations, rule, tree};
+use super::{migrations, rule, tree};
 use crate::{cargo, error::Error};
 
 /// Prints every fault, and fails if there is one.
@@ -26,9 +26,8 @@ pub(crate) fn run(words: &[String]) -> Result<(), Error> {
         println!("{fault} [{rule}]");
     }
     if found.is_empty() {
-        println!("tidy: {} files, no fault", files.len());
+        println!("tidy: no fault in {} files", files.len());
         return Ok(());
     }
-    let paths: std::collections::BTreeSet<_> = found.iter().map(|(Fault { path, .. }, _)| path).collect();
-    Err(Error::failed(format!("tidy found {} faults in {} files", found.len(), paths.len())))
+    Err(Error::failed(format!("failed tidy, faults to repair: {}", found.len())))
 }
