@@ -1,0 +1,92 @@
+//! What a queue must be able to do to be measured, and the commands that follow from it.
+use std::{future::Future, path::Path, process, sync::Arc};
+
+use crate::{
+    Durability, Figures, Ledger, Payload, Report, Request, Result, bulk, callers, drain, durability, idle,
+    latency, monotonic_ns,
+};
+
+pub trait Queue: Clone + Send + Sync + 'static {
+    /// What keeps jobs running; they may stop when it is dropped.
+    type Workers: Send;
+
+    /// How the queue is set up, for the table.
+    const SETTINGS: &'static str;
+
+    /// What must have happened to the file before the queue opens it.
+    ///
+    /// # Errors
+    /// If the file cannot be prepared.
+    fn prepare(_db: &Path) -> Result<()> {
+        Ok(())
+    }
+
+    /// Opens the file. Handlers do nothing but tell `ledger`; jobs have this many phases.
+    fn open(db: &Path, phases: u64, ledger: Arc<Ledger>) -> impl Future<Output = Result<Self>> + Send;
+
+    /// Returns when the job is as durable as the queue makes it.
+    fn enqueue(&self, payload: Payload) -> impl Future<Output = Result<()>> + Send;
+
+    /// As [`enqueue`](Self::enqueue), for all of them in one call.
+    fn enqueue_many(&self, payloads: Vec<Payload>) -> impl Future<Output = Result<()>> + Send;
+
+    /// Starts to run what is due.
+    fn start(&self) -> impl Future<Output = Result<Self::Workers>> + Send;
+
+    /// Whether the store still holds a job that was claimed and has not ended.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    fn running(&self) -> Result<bool>;
+
+    /// Stops the workers, cleanly if the queue has a way to do that in bounded time.
+    fn stop(&self, workers: Self::Workers) -> impl Future<Output = Result<()>> + Send {
+        drop(workers);
+        async { Ok(()) }
+    }
+
+    /// Called once, after the file has been opened and before anything else.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    fn durability(&self) -> Result<Durability> {
+        // SAFETY: nothing has been asked of the queue yet, and its first connection is its writer for life.
+        unsafe { durability::read() }
+    }
+}
+
+/// Carries out the command line's request, prints the report and ends the program.
+///
+/// # Errors
+/// If the queue, or reading the machine's figures, fails.
+pub async fn run<Q: Queue>() -> Result<()> {
+    let begun_ns = monotonic_ns();
+    let request = Request::from_command_line();
+    Q::prepare(&request.db)?;
+    durability::watch()?;
+    let counted = matches!(request.command.as_str(), "drain" | "latency" | "latency-across");
+    let ledger = Arc::new(Ledger::new(if counted { request.jobs } else { 0 }));
+    let queue = Q::open(&request.db, request.phases, ledger.clone()).await?;
+    let durability = queue.durability()?;
+    let figures: Figures = match request.command.as_str() {
+        "bulk" => bulk::measure(request.jobs, |payloads| queue.enqueue_many(payloads)).await?,
+        "callers" => {
+            let queue = queue.clone();
+            callers::measure(&request, move |payload| {
+                let queue = queue.clone();
+                async move { queue.enqueue(payload).await }
+            })
+            .await?
+        }
+        "drain" => drain::measure(&request, &queue, &ledger).await?,
+        "latency" => latency::measure(&request, &queue, &ledger).await?,
+        "latency-across" => latency::measure_across(&request, &queue, &ledger).await?,
+        "call" => latency::call(&request, &queue).await?,
+        "idle" => idle::measure(&request, &queue).await?,
+        "startup" => drain::first(begun_ns, &queue, &ledger).await?,
+        _ => request.unknown(),
+    };
+    Report::new(Q::SETTINGS, durability, figures).print()?;
+    // Not every queue can be closed in bounded time, and all that was to be measured has been.
+    process::exit(0);
+}
