@@ -69,6 +69,9 @@ pub trait Store: Send + Sync + 'static {
     fn clock(&self) -> &Clock;
     /// Adds a listener to its commits.
     fn listen(&self, listener: Listener);
+    /// The last `pos` that this process knows to be committed, without waiting: every event that this process was told
+    /// of is at or before it. Another process may be ahead.
+    fn head(&self) -> u64;
 
     /// Stores new jobs, each by itself: one that is refused does not keep the others from being stored, and all that
     /// are stored are committed together.

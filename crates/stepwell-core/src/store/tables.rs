@@ -32,11 +32,9 @@ pub struct Row {
 ///
 /// Every method sees what earlier methods of the same transaction did. An error leaves the transaction to be rolled
 /// back by whoever opened it (to the savepoint of the operation).
+#[expect(clippy::missing_errors_doc, reason = "every method fails if, and only if, the store does")]
 pub trait Tables {
     /// The job with this id, locked.
-    ///
-    /// # Errors
-    /// If the store fails, as for every method here.
     fn job(&mut self, id: JobId) -> Result<Option<Row>>;
     /// The payload of a job.
     fn payload(&mut self, row: &Row) -> Result<Json>;
