@@ -1,0 +1,50 @@
+//! How due jobs are found.
+
+use std::cmp::Reverse;
+
+use stepwell_core::{Name, Timestamp, store::Row};
+
+use crate::{
+    state::{ReadyKey, State},
+    transition::ready_key,
+};
+
+const ALWAYS: (Timestamp, Timestamp) = (Timestamp::from_micros(i64::MIN), Timestamp::from_micros(i64::MAX));
+
+impl State {
+    pub(crate) fn stage(&mut self, now: Timestamp, limit: usize) -> usize {
+        let due: Vec<(Timestamp, i64)> =
+            self.waiting.range(..=(now, i64::MAX)).take(limit).map(|(key, ())| *key).collect();
+        for waiting in &due {
+            self.waiting.remove(waiting);
+            if let Some(row) = self.jobs.get(&waiting.1) {
+                self.ready.insert(ready_key(row), ());
+            }
+        }
+        due.len()
+    }
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.waiting.iter().next().map(|((at, _), ())| *at)
+    }
+    pub(crate) fn ready(&self, queue: &Name, kinds: &[(Name, u64)], limit: usize) -> Vec<Row> {
+        let mut found: Vec<&ReadyKey> = Vec::new();
+        for (kind, generation) in kinds {
+            let first = (queue.clone(), kind.clone(), Reverse(i16::MAX), ALWAYS.0, i64::MIN);
+            let last = (queue.clone(), kind.clone(), Reverse(i16::MIN), ALWAYS.1, i64::MAX);
+            let bound_to_no_newer_plan = |(_, _, _, _, key): &ReadyKey| {
+                let plan = self.jobs.get(key).and_then(|row| row.job.plan.as_ref());
+                plan.is_none_or(|plan| plan.generation <= *generation)
+            };
+            let of_kind = self.ready.range(first..=last).map(|(key, ())| key);
+            found.extend(of_kind.filter(|key| bound_to_no_newer_plan(key)).take(limit));
+        }
+        found.sort_by_key(|(_, _, priority, at, key)| (*priority, *at, *key));
+        self.rows(found.into_iter().take(limit).map(|(_, _, _, _, key)| *key))
+    }
+    pub(crate) fn expired(&self, now: Timestamp, limit: usize) -> Vec<Row> {
+        self.rows(self.expiring.range(..=(now, i64::MAX)).take(limit).map(|((_, key), ())| *key))
+    }
+    pub(crate) fn overdue_cancels(&self, now: Timestamp, limit: usize) -> Vec<Row> {
+        self.rows(self.cancelling.range(..=(now, i64::MAX)).take(limit).map(|((_, key), ())| *key))
+    }
+}
