@@ -20,29 +20,46 @@ mod subject;
 mod table;
 mod turn;
 
-use std::{fs, process::ExitCode};
+use std::{fs::File, io::Write, path::Path, process::ExitCode};
 
 use stepwell_bench_subject::Result;
 
 use crate::{bench::Bench, options::Options};
 
-fn main() -> Result<ExitCode> {
+fn main() -> ExitCode {
     let options = Options::from_command_line();
-    let json = options.json.clone();
+    // A slow machine is no failure; a job that is missing from the store is.
+    match run(options) {
+        Ok(wrong) if wrong.is_empty() => ExitCode::SUCCESS,
+        Ok(wrong) => {
+            wrong.iter().for_each(|wrong| eprintln!("wrong: {wrong}"));
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures, prints, and returns what was wrong.
+fn run(options: Options) -> Result<Vec<String>> {
     let measures = options.measures.clone();
+    // A path that cannot be written shows before the minutes of measuring, not after.
+    let json = options.json.as_deref().map(create).transpose()?;
     let mut bench = Bench::new(options)?;
     for measure in measures {
         (measure.run)(&mut bench)?;
     }
     let goals = goal::judge(&bench.table);
     println!("{}\n{}", bench.table, goal::List(&goals));
-    if let Some(path) = json {
+    if let Some(mut json) = json {
         let all = serde_json::json!({ "rows": bench.table, "goals": goals, "wrong": bench.wrong });
-        fs::write(&path, format!("{all:#}\n")).map_err(|error| format!("{}: {error}", path.display()))?;
+        writeln!(json, "{all:#}")?;
     }
-    for wrong in &bench.wrong {
-        eprintln!("wrong: {wrong}");
-    }
-    // A slow machine is no failure; a job that is missing from the store is.
-    Ok(if bench.wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(std::mem::take(&mut bench.wrong))
+}
+
+fn create(path: &Path) -> Result<File> {
+    File::create(path).map_err(|error| format!("{}: {error}", path.display()).into())
 }

@@ -60,7 +60,7 @@ impl Queue for Effectum {
         Ok(worker.jobs([runner]).max_concurrency(512).min_concurrency(256).build().await?)
     }
 
-    fn running(&self) -> Result<bool> {
+    async fn running(&self) -> Result<bool> {
         let reader = self.reader.lock().map_err(|_| "a reader panicked")?;
         Ok(reader.query_row("SELECT EXISTS (SELECT 1 FROM active_jobs)", [], |row| row.get(0))?)
     }

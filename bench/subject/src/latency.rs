@@ -7,20 +7,19 @@ use std::{
 
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::{Figures, Ledger, Payload, Queue, Request, Result, Samples};
+use crate::{Figures, Ledger, Payload, Queue, Request, Result, Samples, queue::Measured};
 
 /// Far enough apart that each job finds the worker idle.
 const GAP: Duration = Duration::from_millis(20);
 /// Until the queue has done what it does once after its start.
 const SETTLE: Duration = Duration::from_millis(1_500);
 
-pub(crate) async fn measure<Q: Queue>(request: &Request, queue: &Q, ledger: &Ledger) -> Result<Figures> {
+pub(crate) async fn measure<Q: Queue>(request: &Request, queue: &Q, ledger: &Ledger) -> Result<Measured<Q>> {
     let workers = queue.start().await?;
     sleep(SETTLE).await;
     let mut figures = spaced(request.jobs, |payload| queue.enqueue(payload)).await?;
     figures.extend(waits(request.jobs, ledger).await);
-    queue.stop(workers).await?;
-    Ok(figures)
+    Ok((figures, Some(workers)))
 }
 
 /// The same, enqueued by another process on the same file.
@@ -28,7 +27,7 @@ pub(crate) async fn measure_across<Q: Queue>(
     request: &Request,
     queue: &Q,
     ledger: &Ledger,
-) -> Result<Figures> {
+) -> Result<Measured<Q>> {
     let workers = queue.start().await?;
     sleep(SETTLE).await;
     let mut caller = Command::new(std::env::current_exe()?)
@@ -40,8 +39,7 @@ pub(crate) async fn measure_across<Q: Queue>(
     if !caller.wait()?.success() {
         return Err("the calling process failed".into());
     }
-    queue.stop(workers).await?;
-    Ok(figures)
+    Ok((figures, Some(workers)))
 }
 
 /// The other process of [`measure_across`]: it enqueues and runs nothing.

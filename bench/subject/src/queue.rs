@@ -34,14 +34,15 @@ pub trait Queue: Clone + Send + Sync + 'static {
     fn start(&self) -> impl Future<Output = Result<Self::Workers>> + Send;
 
     /// Whether the store still holds a job that was claimed and has not ended.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    fn running(&self) -> Result<bool>;
+    fn running(&self) -> impl Future<Output = Result<bool>> + Send;
 
-    /// Stops the workers, cleanly if the queue has a way to do that in bounded time.
-    fn stop(&self, workers: Self::Workers) -> impl Future<Output = Result<()>> + Send {
-        drop(workers);
+    /// Puts jobs into the file that are only to be in the way.
+    fn seed(&self, _request: &Request) -> impl Future<Output = Result<()>> + Send {
+        async { Err("this subject cannot be filled".into()) }
+    }
+
+    /// Called last: stops the workers if there are any, and leaves the file as a clean end of the process does.
+    fn close(&self, _workers: Option<Self::Workers>) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
     }
 
@@ -54,6 +55,9 @@ pub trait Queue: Clone + Send + Sync + 'static {
         unsafe { durability::read() }
     }
 }
+
+/// What was measured, and the workers if there were any.
+pub(crate) type Measured<Q> = (Figures, Option<<Q as Queue>::Workers>);
 
 /// Carries out the command line's request, prints the report and ends the program.
 ///
@@ -68,25 +72,30 @@ pub async fn run<Q: Queue>() -> Result<()> {
     let ledger = Arc::new(Ledger::new(if counted { request.jobs } else { 0 }));
     let queue = Q::open(&request.db, request.phases, ledger.clone()).await?;
     let durability = queue.durability()?;
-    let figures: Figures = match request.command.as_str() {
-        "bulk" => bulk::measure(request.jobs, |payloads| queue.enqueue_many(payloads)).await?,
+    let (figures, workers) = match request.command.as_str() {
+        "bulk" => (bulk::measure(request.jobs, |payloads| queue.enqueue_many(payloads)).await?, None),
         "callers" => {
             let queue = queue.clone();
-            callers::measure(&request, move |payload| {
+            let enqueue = move |payload| {
                 let queue = queue.clone();
                 async move { queue.enqueue(payload).await }
-            })
-            .await?
+            };
+            (callers::measure(&request, enqueue).await?, None)
         }
         "drain" => drain::measure(&request, &queue, &ledger).await?,
         "latency" => latency::measure(&request, &queue, &ledger).await?,
         "latency-across" => latency::measure_across(&request, &queue, &ledger).await?,
-        "call" => latency::call(&request, &queue).await?,
+        "call" => (latency::call(&request, &queue).await?, None),
         "idle" => idle::measure(&request, &queue).await?,
         "startup" => drain::first(begun_ns, &queue, &ledger).await?,
+        "seed" => {
+            queue.seed(&request).await?;
+            (Figures::new(), None)
+        }
         _ => request.unknown(),
     };
+    queue.close(workers).await?;
     Report::new(Q::SETTINGS, durability, figures).print()?;
-    // Not every queue can be closed in bounded time, and all that was to be measured has been.
+    // Not every queue ends in bounded time, and all that was to be measured has been.
     process::exit(0);
 }
