@@ -1,0 +1,229 @@
+//! How a queue is put together.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use stepwell_core::{
+    Clock, Error, Name, Result, machine::NewJob, name, retention::Retention, store::Store,
+};
+use stepwell_memory::Memory;
+
+use crate::{
+    client::Stepwell,
+    engine::{Config, Engine},
+    entropy::Entropy,
+    job::{Job, Worker},
+    registered::{AnyWorker, Registered},
+    single::{OneShot, Single},
+};
+
+/// What an acknowledgement means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// It is on disk: SQLite's `synchronous=FULL`. A power loss takes nothing that was acknowledged.
+    #[default]
+    Full,
+    /// It survives a crash of the process, but a power loss may take the last seconds: `synchronous=NORMAL`.
+    Relaxed,
+}
+
+pub(crate) enum Backend {
+    Memory,
+    #[cfg(feature = "sqlite")]
+    Sqlite {
+        path: std::path::PathBuf,
+        durability: Durability,
+        busy_deadline: Option<Duration>,
+        allow_network_file_system: bool,
+    },
+}
+
+/// A queue in the making: what it is stored in, what it works, and how.
+#[must_use = "nothing happens until `.open()` is called"]
+pub struct Builder {
+    backend: Backend,
+    workers: BTreeMap<Name, Arc<dyn AnyWorker>>,
+    queues: BTreeMap<Name, usize>,
+    clock: Option<Clock>,
+    pub(crate) config: Config,
+    steady: bool,
+    /// The first mistake, told by `open`.
+    mistake: Option<Error>,
+}
+
+/// Jobs of one queue at once, unless set.
+const CONCURRENCY: usize = 16;
+
+impl Builder {
+    pub(crate) fn new(backend: Backend) -> Self {
+        Self {
+            backend,
+            workers: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            clock: None,
+            config: Config::default(),
+            steady: false,
+            mistake: None,
+        }
+    }
+
+    /// Registers a worker.
+    ///
+    /// A mistake in its plan, or a second worker of the same kind, is told by [`open`](Self::open).
+    pub fn worker<W: Worker>(mut self, worker: W) -> Self {
+        let kind: Name = <W::Job as Job>::KIND.into();
+        match Registered::new(worker) {
+            Ok(registered) => {
+                if self.workers.insert(kind.clone(), Arc::new(registered)).is_some() {
+                    let problem = "has two workers; a kind has one, remove the other";
+                    self.blame(Error::invalid(format!("kind {kind}"), problem));
+                }
+            }
+            Err(error) => self.blame(error),
+        }
+        self
+    }
+    /// Registers a job that is a single function: one phase, called `run`.
+    pub fn worker_fn<J, F, O>(self, run: F) -> Self
+    where
+        J: Job<Output = O>,
+        F: for<'a> OneShot<'a, J, Output = O> + Send + Sync + 'static,
+        O: serde::Serialize + serde::de::DeserializeOwned + Send + 'static,
+    {
+        self.worker(Single::<J, F>::new(run))
+    }
+    /// How many jobs of a queue may run at once in this process: 16 unless set; 0 leaves the queue to other processes.
+    ///
+    /// The queue `default`, and every queue that a registered plan names, is worked without being set.
+    pub fn queue(mut self, queue: impl Into<Name>, at_once: usize) -> Self {
+        let queue = queue.into();
+        if let Err(error) = name::check("queue", &queue) {
+            self.blame(error);
+        }
+        self.queues.insert(queue, at_once);
+        self
+    }
+    /// How long ended jobs and events are kept: 7 days for completed and cancelled jobs, 30 days for failed jobs and for
+    /// events, unless set.
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.config.retention = retention;
+        self
+    }
+    /// What an acknowledgement means: [`Durability::Full`] unless set. Of no effect in memory.
+    #[cfg_attr(not(feature = "sqlite"), expect(unused_mut, unused_variables))]
+    pub fn durability(mut self, wanted: Durability) -> Self {
+        #[cfg(feature = "sqlite")]
+        if let Backend::Sqlite { durability, .. } = &mut self.backend {
+            *durability = wanted;
+        }
+        self
+    }
+    /// How long a call may wait for the write lock of the file: 30 s unless set. Then it answers that the store is busy,
+    /// and names who holds the lock. Of no effect in memory.
+    #[cfg_attr(not(feature = "sqlite"), expect(unused_mut, unused_variables))]
+    pub fn busy_deadline(mut self, deadline: Duration) -> Self {
+        #[cfg(feature = "sqlite")]
+        if let Backend::Sqlite { busy_deadline, .. } = &mut self.backend {
+            *busy_deadline = Some(deadline);
+        }
+        self
+    }
+    /// Opens a file on a network file system, which is refused otherwise: SQLite's locks do not hold there, and the
+    /// file may be corrupted.
+    #[cfg_attr(not(feature = "sqlite"), expect(unused_mut))]
+    pub fn allow_network_file_system(mut self) -> Self {
+        #[cfg(feature = "sqlite")]
+        if let Backend::Sqlite { allow_network_file_system, .. } = &mut self.backend {
+            *allow_network_file_system = true;
+        }
+        self
+    }
+    /// How long a lease outlives the last sign of life of its process: 30 s unless set.
+    pub fn lease(mut self, ttl: Duration) -> Self {
+        self.config.lease_ttl = ttl.max(Duration::from_millis(100));
+        self
+    }
+    /// How long a phase that was asked to stop has before it is dropped, and its job ends without it: 10 s unless set.
+    pub fn cancel_grace(mut self, grace: Duration) -> Self {
+        self.config.cancel_grace = grace;
+        self
+    }
+    /// How many blocking phases run at once: as many as the machine has cores, at least 4, unless set.
+    pub fn blocking_threads(mut self, threads: usize) -> Self {
+        self.config.blocking_threads = threads.max(1);
+        self
+    }
+    /// How this process is called in events and lists: machine and process number unless set.
+    pub fn node(mut self, name: impl Into<String>) -> Self {
+        self.config.node = name.into();
+        self
+    }
+    /// Another clock: one that is moved by hand, for tests.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+    /// Back-off takes its upper bound, so that tests are exact.
+    #[cfg(feature = "testing")]
+    pub(crate) fn steady(mut self) -> Self {
+        self.steady = true;
+        self
+    }
+
+    fn blame(&mut self, mistake: Error) {
+        self.mistake.get_or_insert(mistake);
+    }
+
+    /// Opens the storage, brings its schema up to date, and registers the plans. No job runs until
+    /// [`Stepwell::start`].
+    ///
+    /// # Errors
+    /// If a plan is wrong or two workers are registered for one kind; if the file cannot be opened or written, is not a
+    /// database, or has a newer schema; or if it lies on a network file system.
+    pub async fn open(mut self) -> Result<Stepwell> {
+        if let Some(mistake) = self.mistake.take() {
+            return Err(mistake);
+        }
+        let entropy = Entropy::new(self.steady);
+        let mut queues = self.queues;
+        let named = self.workers.values().flat_map(|worker| worker.spec().phases.clone());
+        for queue in named.filter_map(|phase| phase.queue).chain([NewJob::DEFAULT_QUEUE.into()]) {
+            queues.entry(queue).or_insert(CONCURRENCY);
+        }
+        let store = open_store(self.backend, self.clock, &entropy, self.config.lease_ttl).await?;
+        let engine = Engine::open(store, self.workers, queues, entropy, self.config).await?;
+        Ok(Stepwell::new(engine))
+    }
+}
+
+async fn open_store(
+    backend: Backend,
+    clock: Option<Clock>,
+    entropy: &Entropy,
+    lease_ttl: Duration,
+) -> Result<Arc<dyn Store>> {
+    match backend {
+        Backend::Memory => {
+            let clock = clock.unwrap_or_else(Clock::system);
+            Ok(Arc::new(Memory::new(clock, entropy.generation()).with_session_ttl(lease_ttl)))
+        }
+        #[cfg(feature = "sqlite")]
+        Backend::Sqlite { path, durability, busy_deadline, allow_network_file_system } => {
+            let mut options = stepwell_sqlite::SqliteOptions::new(path, entropy.generation());
+            options.clock = clock;
+            options.session_ttl = lease_ttl;
+            options.allow_network_file_system = allow_network_file_system;
+            options.durability = match durability {
+                Durability::Full => stepwell_sqlite::Durability::Full,
+                Durability::Relaxed => stepwell_sqlite::Durability::Relaxed,
+            };
+            if let Some(deadline) = busy_deadline {
+                options.busy_deadline = deadline;
+            }
+            // Opening may check the whole file, which takes as long as it takes.
+            let opened = tokio::task::spawn_blocking(move || stepwell_sqlite::Sqlite::open(options)).await;
+            let store = opened.map_err(|error| Error::storage("open the store", error))??;
+            Ok(Arc::new(store))
+        }
+    }
+}

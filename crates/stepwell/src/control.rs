@@ -1,0 +1,190 @@
+//! What operators do: cancel, retry, delete, pause, list, count, explain.
+
+use stepwell_core::{
+    Error, Event, Job as JobRecord, JobId, JobState, Json, Name, Result,
+    explain::{self, Explanation},
+    lease::Fence,
+    machine::{Command, Edit, LogLine, RetryFrom},
+    name,
+    queue::Queue,
+    session::Session,
+    store::{Applied, Count, JobFilter, Page, PageRequest, Request},
+};
+
+use crate::client::Stepwell;
+
+/// A page of jobs.
+pub type JobList = Page<JobRecord>;
+/// How many jobs there are, by queue, kind and state.
+pub type Counts = Vec<Count>;
+
+impl Stepwell {
+    async fn command(&self, id: JobId, command: Command) -> Result<Applied> {
+        let request = Request { job: id, fence: Fence::None, commands: vec![command] };
+        self.engine.store.apply(request).await
+    }
+
+    /// Stops a job: at once if it waits; if it runs, its phase is asked to stop ([`Ctx::cancelled`](crate::Ctx::cancelled))
+    /// and has a grace period for it. If the last phase completes all the same, the completion wins.
+    ///
+    /// Answers with the state that the job is in afterwards; on a job that has ended or is already cancelling, nothing
+    /// happens, and the answer is its state.
+    ///
+    /// # Errors
+    /// If the job does not exist, or the store fails.
+    pub async fn cancel(&self, id: JobId) -> Result<JobState> {
+        let grace = self.engine.config.cancel_deadline();
+        let applied = self.command(id, Command::Cancel { grace }).await?;
+        if applied.job.state == JobState::Cancelling {
+            self.engine.flights.cancel(id, applied.job.epoch);
+        }
+        Ok(applied.job.state)
+    }
+    /// Gives a failed or cancelled job a fresh set of tries. Completed phases keep their results.
+    ///
+    /// # Errors
+    /// If the job does not exist or has neither failed nor been cancelled; if another live job holds its unique key
+    /// ([`Error::unique_holder`]); or if the store fails.
+    pub async fn retry(&self, id: JobId) -> Result<()> {
+        self.again(id, RetryFrom::Unfinished, false, None).await
+    }
+    /// As [`retry`](Self::retry), but every phase runs again. Discarded results are kept in the archive.
+    ///
+    /// # Errors
+    /// As [`retry`](Self::retry).
+    pub async fn retry_from_start(&self, id: JobId) -> Result<()> {
+        self.again(id, RetryFrom::Start, false, None).await
+    }
+    /// As [`retry`](Self::retry), but `phase` and every later phase run again.
+    ///
+    /// # Errors
+    /// As [`retry`](Self::retry), and if the job has no such phase.
+    pub async fn retry_from(&self, id: JobId, phase: impl Into<Name>) -> Result<()> {
+        self.again(id, RetryFrom::Phase(phase.into()), false, None).await
+    }
+    /// Runs a job that has ended again, a completed one too, with a new payload if one is given.
+    ///
+    /// # Errors
+    /// As [`retry`](Self::retry), and if the payload breaks a rule.
+    pub async fn rerun(&self, id: JobId, from: RetryFrom, payload: Option<Json>) -> Result<()> {
+        self.again(id, from, true, payload).await
+    }
+    async fn again(&self, id: JobId, from: RetryFrom, rerun: bool, payload: Option<Json>) -> Result<()> {
+        self.command(id, Command::Retry { from, rerun, payload }).await.map(drop)
+    }
+    /// Changes a waiting job.
+    ///
+    /// # Errors
+    /// If the job does not exist or does not wait, a value breaks a rule, or the store fails.
+    pub async fn edit(&self, id: JobId, edit: Edit) -> Result<()> {
+        edit.check()?;
+        self.command(id, Command::Edit(edit)).await.map(drop)
+    }
+    /// Removes a job that has ended, with everything of it but its events.
+    ///
+    /// # Errors
+    /// If the job does not exist or has not ended, a durable reader has yet to pass its last event
+    /// ([`Error::is_held`]), or the store fails.
+    pub async fn delete(&self, id: JobId) -> Result<()> {
+        self.command(id, Command::Delete).await.map(drop)
+    }
+
+    /// Keeps workers from taking jobs of a queue. What runs goes on.
+    ///
+    /// # Errors
+    /// If the name breaks a rule, or the store fails.
+    pub async fn pause(&self, queue: impl Into<Name>, reason: Option<&str>) -> Result<()> {
+        let paused_at = Some(self.clock().now());
+        self.put_queue(queue.into(), paused_at, reason).await
+    }
+    /// Lets workers take jobs of a queue again.
+    ///
+    /// # Errors
+    /// If the name breaks a rule, or the store fails.
+    pub async fn resume(&self, queue: impl Into<Name>) -> Result<()> {
+        self.put_queue(queue.into(), None, None).await
+    }
+    async fn put_queue(
+        &self,
+        queue: Name,
+        paused_at: Option<stepwell_core::Timestamp>,
+        reason: Option<&str>,
+    ) -> Result<()> {
+        name::check("queue", &queue)?;
+        let paused_reason = reason.map(str::to_owned);
+        self.engine.store.put_queue(Queue { name: queue, paused_at, paused_reason }).await
+    }
+    /// The queues that an operator has set something for.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn queues(&self) -> Result<Vec<Queue>> {
+        self.engine.store.queues().await
+    }
+
+    /// A page of jobs.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn list(&self, filter: JobFilter, page: PageRequest) -> Result<JobList> {
+        self.engine.store.list(filter, page).await
+    }
+    /// How many jobs there are, by queue, kind and state. What is not listed is zero.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn counts(&self) -> Result<Counts> {
+        self.engine.store.counts().await
+    }
+    /// Why a job is not running now.
+    ///
+    /// # Errors
+    /// If the job does not exist, or the store fails.
+    pub async fn explain(&self, id: JobId) -> Result<Explanation> {
+        let job = self.job(id).await?;
+        let facts = self.engine.store.facts(job.clone()).await?;
+        Ok(explain::explain(&job, &facts, self.clock().now()))
+    }
+    /// The live processes that work this queue.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn sessions(&self) -> Result<Vec<Session>> {
+        self.engine.store.sessions().await
+    }
+    /// The payload of a job, as it was written.
+    ///
+    /// # Errors
+    /// If the job does not exist, or the store fails.
+    pub async fn payload(&self, id: JobId) -> Result<Json> {
+        self.engine.store.payload(id).await?.ok_or_else(|| Error::no_such_job(id))
+    }
+    /// The recorded result of a phase, as it was written; none if it has not completed.
+    ///
+    /// # Errors
+    /// If the job does not exist or has no such phase, or the store fails.
+    pub async fn phase_result(&self, id: JobId, phase: &str) -> Result<Option<Json>> {
+        let job = self.job(id).await?;
+        let found = job.phase(phase).ok_or_else(|| Error::no_such("phase", phase))?;
+        match &found.result {
+            None => Ok(None),
+            Some(recorded) if recorded.inline.is_some() => Ok(recorded.inline.clone()),
+            Some(_) => self.engine.store.result(id, found.stored_name().clone()).await,
+        }
+    }
+    /// A job's log, the oldest line first.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn log(&self, id: JobId) -> Result<Vec<LogLine>> {
+        self.engine.store.log(id).await
+    }
+    /// The events of a job, in order, as far as they are kept.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn history(&self, id: JobId) -> Result<Vec<crate::events::Event>> {
+        let events: Vec<Event> = self.engine.store.history(id, 0).await?;
+        Ok(events.into_iter().map(crate::events::Event::from).collect())
+    }
+}

@@ -1,0 +1,53 @@
+//! What can be set of an engine.
+
+use std::time::Duration;
+
+use stepwell_core::retention::Retention;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) node: String,
+    pub(crate) retention: Retention,
+    pub(crate) lease_ttl: Duration,
+    pub(crate) cancel_grace: Duration,
+    pub(crate) blocking_threads: usize,
+    /// How often the caretaker looks.
+    pub(crate) care_interval: Duration,
+    /// How often retention looks.
+    pub(crate) prune_interval: Duration,
+    /// How long a phase has that a shutdown has told to stop.
+    pub(crate) abort_grace: Duration,
+}
+
+impl Config {
+    /// When a cancelled job is ended by force. Its own process comes first, at the end of the grace period.
+    pub(crate) fn cancel_deadline(&self) -> Duration {
+        self.cancel_grace + Duration::from_secs(2)
+    }
+    pub(crate) fn beat_interval(&self) -> Duration {
+        self.lease_ttl / 3
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            node: node_name(),
+            retention: Retention::default(),
+            lease_ttl: Duration::from_secs(30),
+            cancel_grace: Duration::from_secs(10),
+            blocking_threads: cores.max(4),
+            care_interval: Duration::from_secs(5),
+            prune_interval: Duration::from_mins(1),
+            abort_grace: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Machine and process, for people.
+fn node_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
+    let host = host.map_or_else(|| "localhost".to_owned(), |host| host.trim().to_owned());
+    format!("{host}/{}", std::process::id())
+}

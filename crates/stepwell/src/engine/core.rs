@@ -1,0 +1,231 @@
+//! What all parts of an engine share, and how it opens and closes.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, Weak,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+};
+
+use stepwell_core::{
+    Error, JobId, Name, Result, SessionId, Timestamp,
+    session::Session,
+    store::{Change, Store, WorkedPlan},
+};
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    sync::{Notify, watch},
+};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+
+use crate::{blocking::BlockingPool, entropy::Entropy, registered::AnyWorker};
+
+use super::{
+    caretaker, config::Config, dispatcher, flights::Flights, heartbeat::Heartbeat, shutdown::Ending, tail::Tail,
+};
+
+/// How far the engine is on its way. It only ever goes forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    Open,
+    Running,
+    /// Nothing more is claimed.
+    Draining,
+    Stopped,
+}
+
+pub(crate) struct Engine {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) workers: BTreeMap<Name, Arc<dyn AnyWorker>>,
+    pub(crate) plans: Arc<Vec<WorkedPlan>>,
+    pub(crate) queues: BTreeMap<Name, usize>,
+    pub(crate) config: Config,
+    pub(crate) entropy: Entropy,
+    pub(crate) flights: Flights,
+    pub(crate) tail: Tail,
+    pub(crate) pool: BlockingPool,
+    pub(crate) stats: Stats,
+    pub(super) stage: watch::Sender<Stage>,
+    pub(super) ending: Ending,
+    pub(super) heartbeat: Heartbeat,
+    /// Woken when there may be work to claim.
+    pub(super) work: Notify,
+    /// Woken when there may be cancellations or an inbox to look after.
+    pub(super) attention: Notify,
+    /// When the next waiting job becomes due, in microseconds, as far as is known here.
+    pub(super) due: AtomicI64,
+    pub(super) session: Mutex<Option<SessionId>>,
+    /// The engine's own thread, on which everything but handlers runs.
+    pub(super) thread: Handle,
+    _thread: DropGuard,
+    pub(super) tasks: TaskTracker,
+    /// Where handlers run if the application has no runtime.
+    fallback: OnceLock<Runtime>,
+    /// Ids that this process wrote into an inbox: not finding such a job does not mean that it never was.
+    inbox: Mutex<HashSet<JobId>>,
+}
+
+/// Counts of what should be rare.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    /// Ends of phases that had to be written more than once, because the store was busy or full.
+    pub(crate) record_retries: AtomicU64,
+}
+
+impl Engine {
+    pub(crate) async fn open(
+        store: Arc<dyn Store>,
+        workers: BTreeMap<Name, Arc<dyn AnyWorker>>,
+        queues: BTreeMap<Name, usize>,
+        entropy: Entropy,
+        config: Config,
+    ) -> Result<Arc<Self>> {
+        let specs: Vec<_> = workers.values().map(|worker| worker.spec().clone()).collect();
+        let refs = store.register(specs.iter().map(|spec| (**spec).clone()).collect()).await?;
+        let plans = specs.into_iter().zip(refs).map(|(spec, plan_ref)| WorkedPlan { spec, plan_ref }).collect();
+        let (thread, thread_guard) = own_thread()?;
+        let engine = Arc::new(Self {
+            flights: Flights::new(&queues),
+            tail: Tail::new(store.clone(), thread.clone()),
+            pool: BlockingPool::new(config.blocking_threads),
+            stats: Stats::default(),
+            stage: watch::Sender::new(Stage::Open),
+            ending: Ending::default(),
+            heartbeat: Heartbeat::default(),
+            work: Notify::new(),
+            attention: Notify::new(),
+            due: AtomicI64::new(i64::MAX),
+            session: Mutex::new(None),
+            thread,
+            _thread: thread_guard,
+            tasks: TaskTracker::new(),
+            fallback: OnceLock::new(),
+            inbox: Mutex::default(),
+            plans: Arc::new(plans),
+            store,
+            workers,
+            queues,
+            config,
+            entropy,
+        });
+        let weak = Arc::downgrade(&engine);
+        engine.store.listen(Box::new(move |change| Self::notice(&weak, change)));
+        Ok(engine)
+    }
+
+    fn notice(engine: &Weak<Self>, change: Change) {
+        let Some(engine) = engine.upgrade() else { return };
+        if let Some(due) = change.due {
+            engine.learn_due(Some(due));
+        }
+        if change.ready || change.foreign || change.due.is_some() {
+            engine.work.notify_one();
+        }
+        if change.cancelling || change.foreign {
+            engine.attention.notify_one();
+        }
+        if change.events || change.foreign {
+            engine.tail.wake();
+        }
+    }
+    pub(super) fn learn_due(&self, due: Option<Timestamp>) {
+        if let Some(due) = due {
+            self.due.fetch_min(due.as_micros(), Ordering::AcqRel);
+        }
+    }
+
+    /// Begins to run jobs, unless it has begun before or is closing.
+    pub(crate) fn start(self: &Arc<Self>) {
+        let begun = self.stage.send_if_modified(|stage| {
+            let begin = *stage == Stage::Open;
+            if begin {
+                *stage = Stage::Running;
+            }
+            begin
+        });
+        if begun {
+            let handlers = self.handlers();
+            self.tasks.spawn_on(dispatcher::run(self.clone(), handlers), &self.thread);
+            self.tasks.spawn_on(caretaker::run(self.clone()), &self.thread);
+        }
+    }
+    fn handlers(&self) -> Handle {
+        Handle::try_current().unwrap_or_else(|_| {
+            let runtime = self.fallback.get_or_init(|| {
+                let built = Builder::new_multi_thread().enable_all().thread_name("stepwell-handler").build();
+                // Without threads there is nothing to run handlers on, here or anywhere else in the process.
+                built.expect("the machine can start threads")
+            });
+            runtime.handle().clone()
+        })
+    }
+
+    /// The session, opened if there is none.
+    pub(crate) async fn session(&self) -> Result<SessionId> {
+        if let Some(session) = *self.session.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Ok(session);
+        }
+        let now = self.store.clock().now();
+        let id = self.entropy.session_id(now);
+        let kinds = self.plans.iter().map(|plan| (plan.spec.kind.clone(), plan.plan_ref.generation));
+        let session = Session {
+            id,
+            node: self.config.node.clone(),
+            started_at: now,
+            kinds: kinds.collect(),
+            queues: self.queues.iter().map(|(queue, limit)| (queue.clone(), *limit)).collect(),
+        };
+        self.store.open_session(session).await?;
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
+        Ok(id)
+    }
+    /// The session is dead, or must be taken for dead: whatever runs must stop and may write nothing more.
+    pub(crate) fn lose_session(&self) {
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.flights.ask_all(super::stop::Why::Lost);
+        self.work.notify_one();
+    }
+    pub(super) fn current_session(&self) -> Option<SessionId> {
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.stage.borrow() >= Stage::Draining
+    }
+    pub(crate) fn stop_claiming(&self) {
+        self.advance(Stage::Draining);
+    }
+    pub(super) fn advance(&self, to: Stage) {
+        self.stage.send_if_modified(|stage| {
+            let forward = *stage < to;
+            if forward {
+                *stage = to;
+            }
+            forward
+        });
+    }
+
+    #[cfg(feature = "rusqlite")]
+    pub(crate) fn expect_from_inbox(&self, id: JobId) {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+    }
+    pub(crate) fn is_inbox_pending(&self, id: JobId) -> bool {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
+    }
+}
+
+/// Starts the thread on which everything but handlers runs, until the guard is dropped.
+fn own_thread() -> Result<(Handle, DropGuard)> {
+    let failed = |error: std::io::Error| Error::storage("start the engine's thread", error);
+    let runtime = Builder::new_current_thread().enable_time().build().map_err(failed)?;
+    let handle = runtime.handle().clone();
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let run = move || runtime.block_on(stopped.cancelled());
+    std::thread::Builder::new().name("stepwell-engine".into()).spawn(run).map_err(failed)?;
+    Ok((handle, stop.drop_guard()))
+}

@@ -1,0 +1,336 @@
+//! A claimed job on its way through its phases.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, atomic::Ordering},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use stepwell_core::{
+    Error, Job as JobRecord, JobState, Json, Name, Phase, Result, Retry,
+    lease::Fence,
+    machine::{self, Command},
+    plan::PhaseSpec,
+    store::{Applied, Claimed, Request},
+};
+
+use crate::{
+    ctx::{Notes, Owner, PhaseRun},
+    phase_error::{PhaseError, Verdict},
+    registered::{AnyWorker, Given},
+};
+
+use super::{
+    core::Engine,
+    stop::{Stop, Why},
+};
+
+/// A claimed job on its way through its phases.
+pub(crate) struct Flight {
+    engine: Arc<Engine>,
+    worker: Arc<dyn AnyWorker>,
+    job: JobRecord,
+    payload: Json,
+    fence: Fence,
+    stop: Arc<Stop>,
+}
+
+/// How a try of a phase came to its end.
+enum Outcome {
+    Returned(Result<Json, PhaseError>),
+    TimedOut(Duration),
+    Panicked(String),
+    /// It was told to stop, did not, and was dropped.
+    Dropped(Why),
+}
+
+/// What follows the end of a phase.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Boundary {
+    /// The next phase begins in the same commit.
+    GoOn,
+    /// The job is given back in the same commit.
+    Release,
+    /// Nothing: whoever steps decides.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code))]
+    Pause,
+}
+
+/// How often the progress of a running phase is written.
+const NOTES_INTERVAL: Duration = Duration::from_secs(1);
+
+impl Flight {
+    /// Takes off with a job that was claimed. None if its kind is not worked here, which a claim rules out.
+    pub(crate) fn depart(engine: &Arc<Engine>, claimed: Claimed) -> Option<Self> {
+        let Claimed { job, payload } = claimed;
+        let fence = job.owner_fence()?;
+        let worker = engine.workers.get(&job.kind)?.clone();
+        let phase = job.running_phase()?.name.clone();
+        let stop = engine.flights.depart(job.id, job.epoch, job.queue.clone(), fence, phase);
+        Some(Self { engine: engine.clone(), worker, job, payload, fence, stop })
+    }
+
+    /// Runs phase after phase, until the job leaves this process.
+    pub(crate) async fn fly(mut self) {
+        loop {
+            let boundary = match self.engine.is_draining() {
+                true => Boundary::Release,
+                false => Boundary::GoOn,
+            };
+            if !self.phase(boundary).await {
+                return;
+            }
+        }
+    }
+
+    /// Runs the running phase and records how it ended. Answers whether the job is still here.
+    pub(crate) async fn phase(&mut self, boundary: Boundary) -> bool {
+        let Some(phase) = self.job.running_phase().cloned() else { return false };
+        let (id, epoch) = (self.job.id, self.job.epoch);
+        self.engine.flights.entered(id, epoch, &phase.name);
+        let position = self.worker.spec().phases.iter().position(|spec| spec.name == phase.name);
+        let Some(position) = position else {
+            // The claim matched the job to this very plan.
+            debug_assert!(false, "a running phase is in its plan");
+            return false;
+        };
+        let phase_run = Arc::new(self.phase_run(&phase));
+        let outcome = match self.given(&phase, position, &phase_run).await {
+            Ok(given) => self.attempt(position, given, &phase_run).await,
+            Err(error) if error.is_transient() => Outcome::Returned(Err(error.into())),
+            Err(error) => Outcome::Returned(Err(PhaseError::permanent(error))),
+        };
+        if self.stop.why() == Some(Why::Lost) {
+            return false;
+        }
+        // What it says when the shutdown began meanwhile decides, not what was said before the phase.
+        let boundary = if self.engine.is_draining() && boundary == Boundary::GoOn { Boundary::Release } else { boundary };
+        let mut commands: Vec<Command> = phase_run.notes.take().into_iter().collect();
+        self.conclude(&mut commands, &phase, position, outcome, boundary);
+        self.record(commands, &phase.name).await
+    }
+
+    /// Begins the next phase, or acknowledges that the job was cancelled. Answers whether a phase runs.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn begin_next(&mut self) -> Result<bool> {
+        let request = |command| Request { job: self.job.id, fence: self.fence, commands: vec![command] };
+        let applied = match self.engine.store.apply(request(Command::StartPhase)).await {
+            Err(error) if error.is_wrong_state() => {
+                self.engine.store.apply(request(Command::AcknowledgeCancel)).await?
+            }
+            applied => applied?,
+        };
+        self.job = applied.job;
+        Ok(self.job.running_phase().is_some())
+    }
+
+    fn phase_run(&self, phase: &Phase) -> PhaseRun {
+        PhaseRun {
+            id: self.job.id,
+            run: self.job.run,
+            epoch: self.job.epoch,
+            phase: phase.name.clone(),
+            stored_name: phase.stored_name().clone(),
+            tries: phase.tries,
+            interrupted: phase.interrupted,
+            idempotency_key: phase.idempotency_key(self.job.id),
+            cancelled: self.stop.asked.clone(),
+            checkpoint: Mutex::default(),
+            notes: Notes::new(self.engine.store.clock().clone()),
+            owner: Some(Owner { store: self.engine.store.clone(), fence: self.fence }),
+        }
+    }
+
+    /// Reads what the phase is given from what is stored: also when it was recorded a moment ago in this process.
+    async fn given(&self, phase: &Phase, position: usize, phase_run: &Arc<PhaseRun>) -> Result<Given> {
+        let spec = &self.worker.spec().phases[position];
+        let mut inputs = Vec::with_capacity(spec.inputs.len());
+        for input in &spec.inputs {
+            inputs.push(self.stored_result(input).await?);
+        }
+        let store = &self.engine.store;
+        if phase.checkpoint {
+            let stored = store.checkpoint(self.job.id, phase_run.stored_name.clone()).await?;
+            *phase_run.checkpoint.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = stored;
+        }
+        let elements = match spec.fan_out {
+            true => store.elements(self.job.id, phase_run.stored_name.clone()).await?,
+            false => Vec::new(),
+        };
+        let (payload, pool) = (self.payload.clone(), self.engine.pool.clone());
+        Ok(Given { payload, inputs, elements, phase_run: phase_run.clone(), pool })
+    }
+
+    async fn stored_result(&self, input: &Name) -> Result<Json> {
+        let missing = || Error::no_such("result of phase", input.to_string());
+        let phase = self.job.phase(input).ok_or_else(missing)?;
+        let recorded = phase.result.as_ref().ok_or_else(missing)?;
+        match &recorded.inline {
+            Some(inline) => Ok(inline.clone()),
+            None => {
+                let stored = self.engine.store.result(self.job.id, phase.stored_name().clone()).await?;
+                stored.ok_or_else(missing)
+            }
+        }
+    }
+
+    /// Runs the handler, and sees to it that it ends: by itself, by its time-out, or because it must stop.
+    async fn attempt(&self, position: usize, given: Given, phase_run: &PhaseRun) -> Outcome {
+        let spec = &self.worker.spec().phases[position];
+        let timeout = spec.timeout_ms.map(Duration::from_millis);
+        let handler = AssertUnwindSafe(self.worker.clone().run(position, given)).catch_unwind();
+        let config = &self.engine.config;
+        let writing = self.write_notes(phase_run);
+        tokio::select! {
+            biased;
+            outcome = handler => match outcome {
+                Ok(returned) => Outcome::Returned(returned),
+                Err(panic) => Outcome::Panicked(panic_text(&*panic)),
+            },
+            () = self.stop.run_out(config.cancel_grace, config.abort_grace) => {
+                Outcome::Dropped(self.stop.why().unwrap_or(Why::Lost))
+            }
+            () = sleep_or_forever(timeout) => Outcome::TimedOut(timeout.unwrap_or_default()),
+            () = writing => Outcome::Dropped(Why::Lost),
+        }
+    }
+
+    /// Writes down what the phase says while it runs. Ends only when the lease was lost.
+    async fn write_notes(&self, phase_run: &PhaseRun) {
+        loop {
+            phase_run.notes.dirty.notified().await;
+            tokio::time::sleep(NOTES_INTERVAL).await;
+            if phase_run.notes.is_empty() {
+                continue;
+            }
+            let Some(notes) = phase_run.notes.take() else { continue };
+            match phase_run.write(notes).await {
+                Err(error) if error.is_lease_lost() => {
+                    self.stop.ask(Why::Lost);
+                    return;
+                }
+                // Progress is told again with the next report; a full disk must not end the phase.
+                Err(error) => tracing::warn!(job = %phase_run.id, %error, "failed to write progress"),
+                Ok(()) => {}
+            }
+        }
+    }
+
+    /// Turns an outcome into commands.
+    fn conclude(
+        &self,
+        commands: &mut Vec<Command>,
+        phase: &Phase,
+        position: usize,
+        outcome: Outcome,
+        boundary: Boundary,
+    ) {
+        let spec = &self.worker.spec().phases[position];
+        let error = match outcome {
+            Outcome::Returned(Ok(result)) => {
+                commands.push(Command::CompletePhase { phase: phase.name.clone(), result });
+                match boundary {
+                    Boundary::GoOn => commands.push(Command::StartPhase),
+                    Boundary::Release => commands.push(Command::Release),
+                    Boundary::Pause => {}
+                }
+                return;
+            }
+            // Whatever a phase answers that was told to stop, other than a result, ends as it was told.
+            Outcome::Dropped(Why::Cancelled) => return commands.push(Command::AcknowledgeCancel),
+            Outcome::Dropped(_) => return commands.push(Command::Release),
+            Outcome::Returned(Err(_)) if self.stop.why() == Some(Why::Drained) => {
+                return commands.push(Command::Release);
+            }
+            Outcome::Returned(Err(error)) => error,
+            Outcome::TimedOut(limit) => format!("timed out after {limit:?}").into(),
+            Outcome::Panicked(text) => format!("panicked: {text}").into(),
+        };
+        commands.push(self.failure(&error, phase, spec));
+    }
+
+    fn failure(&self, error: &PhaseError, phase: &Phase, spec: &PhaseSpec) -> Command {
+        let verdict = match error.verdict {
+            Verdict::Snooze(delay) => return Command::Snooze { delay },
+            Verdict::Retry => machine::Verdict::Retry,
+            Verdict::RetryIn(delay) => machine::Verdict::RetryIn(delay),
+            Verdict::Permanent => machine::Verdict::Permanent,
+        };
+        Command::FailPhase {
+            phase: phase.name.clone(),
+            error: error.text(),
+            verdict,
+            retry: spec.retry.clone(),
+            jitter: self.engine.entropy.jitter(),
+        }
+    }
+
+    /// Makes the end of a phase durable, however long that takes while the lease is ours: the work is done, and must
+    /// not be done again because a disk was full. Answers whether the job is still here.
+    async fn record(&mut self, mut commands: Vec<Command>, phase: &Name) -> bool {
+        let (id, epoch) = (self.job.id, self.job.epoch);
+        let completes = commands.iter().any(|command| matches!(command, Command::CompletePhase { .. }));
+        let ends_job = completes && self.job.next_phase().is_none();
+        let mut pause = Duration::from_millis(20);
+        loop {
+            let request = Request { job: id, fence: self.fence, commands: commands.clone() };
+            let answer = self.engine.store.apply(request);
+            self.engine.flights.recording(id, epoch, ends_job);
+            let error = match answer.await {
+                Ok(Applied { job, .. }) => {
+                    self.job = job;
+                    let here = self.job.state == JobState::Running && self.job.epoch == epoch;
+                    return here && self.job.running_phase().is_some() || self.is_paused();
+                }
+                Err(error) => error,
+            };
+            self.engine.flights.record_failed(id, epoch);
+            if error.is_invalid() && completes {
+                // A result that the store cannot take is the handler's mistake, and every further try would make it.
+                let failure = Command::FailPhase {
+                    phase: phase.clone(),
+                    error: error.to_string(),
+                    verdict: machine::Verdict::Permanent,
+                    retry: Retry::never(),
+                    jitter: 0.0,
+                };
+                commands = vec![failure];
+                continue;
+            }
+            if !error.is_transient() || self.stop.why() == Some(Why::Lost) {
+                if !error.is_lease_lost() {
+                    tracing::error!(job = %id, %phase, %error, "failed to record the end of a phase");
+                }
+                return false;
+            }
+            self.engine.stats.record_retries.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    /// Whether the job is ours and between two phases.
+    fn is_paused(&self) -> bool {
+        self.job.state == JobState::Running && self.job.owner_fence() == Some(self.fence)
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let Fence::Owner { epoch, .. } = self.fence else { return };
+        self.engine.flights.land(self.job.id, epoch);
+    }
+}
+
+async fn sleep_or_forever(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
+}

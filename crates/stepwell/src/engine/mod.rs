@@ -1,0 +1,44 @@
+//! What runs where and when.
+//!
+//! ```text
+//!  engine's own thread                        application's runtime        other threads
+//!  ┌──────────────────────────────┐           ┌──────────────────┐         ┌───────────────┐
+//!  │ dispatcher: claims, slots    │──claimed──▶│ flight: one job, │────────▶│ blocking pool │
+//!  │ caretaker: maintenance,      │           │ phase by phase   │         ├───────────────┤
+//!  │   retention, reconciliation  │◀──slot────│ (handlers run    │         │ heartbeat     │
+//!  │ tail: one reader of the log  │           │  here)           │         ├───────────────┤
+//!  │ shutdown                     │           └──────────────────┘         │ store's own   │
+//!  └──────────────────────────────┘                                        └───────────────┘
+//! ```
+//!
+//! Nothing that keeps a lease or ends a shutdown runs on the application's runtime: a handler that blocks it costs
+//! neither.
+//!
+//! - [`core`]: what all parts share, and how it opens and closes.
+//! - [`config`]: what can be set.
+//! - [`dispatcher`]: claims work for free slots.
+//! - [`flight`]: a claimed job on its way through its phases.
+//! - [`flights`]: the jobs under way, and the slots that they take.
+//! - [`stop`]: how a phase is told to stop, and how long it has.
+//! - [`heartbeat`], [`caretaker`], [`tail`], [`shutdown`].
+//!
+//! Invariants: a slot is taken before its job is claimed, and given back once; a flight writes only under its fence; no
+//! write is tried after the store was closed.
+
+mod caretaker;
+mod config;
+mod core;
+mod dispatcher;
+mod flight;
+mod flights;
+mod heartbeat;
+mod shutdown;
+mod stop;
+mod tail;
+
+pub(crate) use config::Config;
+pub(crate) use core::Engine;
+#[cfg(feature = "testing")]
+pub(crate) use flight::Boundary;
+pub(crate) use flight::Flight;
+pub(crate) use shutdown::Shutdown;

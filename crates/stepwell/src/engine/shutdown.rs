@@ -1,0 +1,170 @@
+//! How everything ends, in this order: claims, drain, abort, leases, last events, storage.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use stepwell_core::{
+    Error, JobId, Result,
+    machine::Command,
+    store::Request,
+    time::Stopwatch,
+};
+use tokio::sync::watch;
+
+use crate::workers::ShutdownTimeout;
+
+use super::{
+    core::{Engine, Stage},
+    heartbeat,
+    stop::Why,
+};
+
+/// Time for the engine's own tasks, and for the storage, to end once they have been told to.
+const TASKS: Duration = Duration::from_secs(1);
+
+/// A wish to shut down.
+#[derive(Clone, Copy)]
+pub(crate) struct Shutdown {
+    grace: Duration,
+}
+
+impl Shutdown {
+    pub(crate) fn within(grace: Duration) -> Self {
+        Self { grace }
+    }
+}
+
+/// The one shutdown, whoever asked for it and how often.
+pub(super) struct Ending {
+    begun: Mutex<Option<Stopwatch>>,
+    /// When the drain is over, from the beginning; it only ever gets shorter.
+    limit: watch::Sender<Duration>,
+    outcome: watch::Sender<Option<Outcome>>,
+}
+
+#[derive(Clone)]
+struct Outcome {
+    drained: Result<(), ShutdownTimeout>,
+    closed: Result<()>,
+}
+
+impl Default for Ending {
+    fn default() -> Self {
+        Self { begun: Mutex::new(None), limit: watch::Sender::new(Duration::MAX), outcome: watch::Sender::new(None) }
+    }
+}
+
+impl Engine {
+    pub(crate) async fn shutdown(self: &Arc<Self>, wish: Shutdown) -> Result<(), ShutdownTimeout> {
+        self.end(wish).await.drained
+    }
+    pub(crate) async fn close(self: &Arc<Self>) -> Result<()> {
+        self.end(Shutdown::within(Duration::ZERO)).await.closed
+    }
+
+    async fn end(self: &Arc<Self>, wish: Shutdown) -> Outcome {
+        {
+            let mut begun = self.ending.begun.lock().unwrap_or_else(PoisonError::into_inner);
+            let first = begun.is_none();
+            let since = begun.get_or_insert_with(Stopwatch::start).elapsed();
+            let limit = since.saturating_add(wish.grace);
+            self.ending.limit.send_if_modified(|current| {
+                let shorter = limit < *current;
+                *current = limit.min(*current);
+                shorter
+            });
+            if first {
+                self.stop_claiming();
+                self.thread.spawn(drive(self.clone(), *begun.get_or_insert_with(Stopwatch::start)));
+            }
+        }
+        let mut outcome = self.ending.outcome.subscribe();
+        let ended = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+        ended.unwrap_or(Outcome { drained: Ok(()), closed: Err(Error::closed()) })
+    }
+}
+
+/// Runs on the engine's own thread: no handler can hold it up.
+async fn drive(engine: Arc<Engine>, begun: Stopwatch) {
+    drain(&engine, begun).await;
+    let late = engine.flights.list();
+    engine.flights.ask_all(Why::Drained);
+    landed_within(&engine, engine.config.abort_grace + Duration::from_millis(500)).await;
+
+    let stuck = engine.flights.list();
+    engine.flights.ask_all(Why::Lost);
+    for (id, _, fence, _) in &stuck {
+        // On behalf of a handler that does not stop: its job goes on elsewhere, and it can change nothing more.
+        let request = Request { job: *id, fence: *fence, commands: vec![Command::Release] };
+        match tokio::time::timeout(TASKS, engine.store.apply(request)).await {
+            Ok(Err(error)) if !error.is_lease_lost() => {
+                tracing::error!(job = %id, %error, "failed to give back a job; its lease will run out");
+            }
+            Err(_) => tracing::error!(job = %id, "failed to give back a job in time; its lease will run out"),
+            Ok(_) => {}
+        }
+    }
+
+    engine.advance(Stage::Stopped);
+    engine.tasks.close();
+    if tokio::time::timeout(TASKS, engine.tasks.wait()).await.is_err() {
+        tracing::error!("the engine's tasks did not end in time");
+    }
+    heartbeat::stop(&engine);
+    let mut closed = Ok(());
+    if let Some(session) = engine.current_session() {
+        closed = within(engine.store.close_session(session)).await;
+    }
+    engine.tail.close().await;
+    engine.pool.close();
+    closed = closed.and(within(engine.store.close()).await);
+
+    let name = |(id, _, _, phase): &(JobId, u64, _, stepwell_core::Name)| (*id, phase.to_string());
+    let is_stuck = |id: &JobId| stuck.iter().any(|(other, ..)| other == id);
+    let drained = match late.is_empty() {
+        true => Ok(()),
+        false => Err(ShutdownTimeout {
+            dropped: late.iter().filter(|(id, ..)| !is_stuck(id)).map(name).collect(),
+            stuck: stuck.iter().map(name).collect(),
+        }),
+    };
+    engine.ending.outcome.send_replace(Some(Outcome { drained, closed }));
+}
+
+/// Waits until nothing runs, or until the time for that is over.
+async fn drain(engine: &Engine, begun: Stopwatch) {
+    let mut limit = engine.ending.limit.subscribe();
+    loop {
+        let left = limit.borrow_and_update().saturating_sub(begun.elapsed());
+        tokio::select! {
+            landed = landed_within(engine, left) => {
+                if landed || limit.borrow().saturating_sub(begun.elapsed()).is_zero() {
+                    return;
+                }
+            }
+            _ = limit.changed() => {}
+        }
+    }
+}
+
+/// Waits until nothing runs, and answers whether that is so.
+async fn landed_within(engine: &Engine, limit: Duration) -> bool {
+    let landed = async {
+        loop {
+            let landed = engine.flights.landed.notified();
+            tokio::pin!(landed);
+            landed.as_mut().enable();
+            if engine.flights.running() == 0 {
+                return;
+            }
+            landed.await;
+        }
+    };
+    tokio::time::timeout(limit, landed).await.is_ok()
+}
+
+async fn within(call: stepwell_core::store::Answer<'_, ()>) -> Result<()> {
+    tokio::time::timeout(TASKS * 5, call).await.unwrap_or_else(|_| Err(Error::busy("it did not close in time", TASKS * 5)))
+}

@@ -1,0 +1,139 @@
+//! One enqueued job.
+
+use std::{fmt, marker::PhantomData};
+
+use stepwell_core::{
+    Error, Job as JobRecord, JobId, JobState, Json, PhaseState, Result, store::inbox::InboxOutcome,
+};
+
+use crate::{client::Stepwell, job::Job};
+
+/// One enqueued job, with its output type.
+pub struct JobHandle<J> {
+    stepwell: Stepwell,
+    id: JobId,
+    duplicate: bool,
+    job: PhantomData<fn() -> J>,
+}
+
+impl<J> Clone for JobHandle<J> {
+    fn clone(&self) -> Self {
+        Self { stepwell: self.stepwell.clone(), id: self.id, duplicate: self.duplicate, job: PhantomData }
+    }
+}
+impl<J> fmt::Debug for JobHandle<J> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobHandle").field("id", &self.id).field("duplicate", &self.duplicate).finish()
+    }
+}
+
+impl<J> JobHandle<J> {
+    pub(crate) fn new(stepwell: Stepwell, id: JobId, duplicate: bool) -> Self {
+        Self { stepwell, id, duplicate, job: PhantomData }
+    }
+    /// The job's id.
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+    /// Whether `unique` matched a job that already existed, which this handle then refers to.
+    pub fn is_duplicate(&self) -> bool {
+        self.duplicate
+    }
+    /// As [`Stepwell::cancel`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn cancel(&self) -> Result<JobState> {
+        self.stepwell.cancel(self.id).await
+    }
+    /// As [`Stepwell::retry`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn retry(&self) -> Result<()> {
+        self.stepwell.retry(self.id).await
+    }
+    /// Where the job stands.
+    ///
+    /// # Errors
+    /// If it does not exist, or the store fails.
+    pub async fn state(&self) -> Result<JobState> {
+        Ok(self.record().await?.state)
+    }
+    /// The job as it stands.
+    ///
+    /// # Errors
+    /// If it does not exist, or the store fails.
+    pub async fn record(&self) -> Result<JobRecord> {
+        self.stepwell.job(self.id).await
+    }
+    /// Waits until the job has ended, and answers with it.
+    ///
+    /// A job that was written into the inbox is waited for from there; one that was refused there is an error that says
+    /// why.
+    ///
+    /// # Errors
+    /// If it does not exist, is deleted while it is waited for, or the store fails.
+    pub async fn ended(&self) -> Result<JobRecord> {
+        let engine = &self.stepwell.engine;
+        loop {
+            // Asked for before the look, so that no end falls in between.
+            let end = engine.tail.end_of(self.id);
+            let found = match engine.store.job(self.id).await? {
+                Some(job) => Some(job),
+                None => match engine.store.inbox_outcome(self.id).await? {
+                    Some(InboxOutcome::Job(alias)) if alias != self.id => engine.store.job(alias).await?,
+                    Some(InboxOutcome::Refused(problem)) => return Err(Error::invalid("inbox row", problem)),
+                    _ if engine.is_inbox_pending(self.id) => None,
+                    _ => return Err(Error::no_such_job(self.id)),
+                },
+            };
+            match found {
+                Some(job) if job.state.is_terminal() => return Ok(job),
+                _ => end.await?,
+            }
+        }
+    }
+    /// Waits until the job has ended, and answers with the text that its last phase returned.
+    ///
+    /// # Errors
+    /// As [`result`](JobHandle::result).
+    pub async fn result_json(&self) -> Result<Json> {
+        let job = self.ended().await?;
+        match job.state {
+            JobState::Completed => {
+                let output = output_phase(&job).ok_or_else(|| Error::no_such("result of job", job.id.to_string()))?;
+                if let Some(inline) = output.result.as_ref().and_then(|recorded| recorded.inline.clone()) {
+                    return Ok(inline);
+                }
+                let stored = self.stepwell.engine.store.result(job.id, output.stored_name().clone()).await?;
+                stored.ok_or_else(|| Error::no_such("result of job", job.id.to_string()))
+            }
+            JobState::Cancelled => Err(Error::job_cancelled()),
+            _ => {
+                let failure = job.details.failure;
+                let (phase, message) = match failure {
+                    Some(failure) => (failure.phase.map(|phase| phase.to_string()), failure.message),
+                    None => (None, "no reason was recorded".to_owned()),
+                };
+                Err(Error::job_failed(phase, message))
+            }
+        }
+    }
+}
+
+impl<J: Job> JobHandle<J> {
+    /// Waits until the job has ended, and returns what its last phase returned.
+    ///
+    /// # Errors
+    /// If the job failed ([`Error::is_job_failed`]), was cancelled, or was deleted; if its result is not what
+    /// `J::Output` expects; or if the store fails.
+    pub async fn result(&self) -> Result<J::Output> {
+        self.result_json().await?.decode()
+    }
+}
+
+/// The phase whose result is the job's: the last that completed, in the order of the phases.
+fn output_phase(job: &JobRecord) -> Option<&stepwell_core::Phase> {
+    job.phases.iter().rev().find(|phase| phase.state == PhaseState::Completed)
+}

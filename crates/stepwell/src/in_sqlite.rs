@@ -1,0 +1,53 @@
+//! Enqueueing inside the application's own transaction.
+
+use rusqlite::{Connection, TransactionState, params};
+use stepwell_core::{Error, Json, Result, schedule::When, store::inbox::INBOX_VERSION};
+
+use crate::{enqueue::Enqueue, handle::JobHandle};
+
+impl<J> Enqueue<'_, J> {
+    /// Writes the job into the inbox on the caller's connection; it exists if, and only if, the caller commits.
+    ///
+    /// The connection is one to the queue's own file. The row is turned into a job within milliseconds of the commit;
+    /// the handle can be waited on at once.
+    ///
+    /// # Errors
+    /// If a field breaks a rule; if the transaction has only read so far (begin it with
+    /// `TransactionBehavior::Immediate`: SQLite refuses to turn a read into a write under load); or if the row cannot be
+    /// written.
+    pub fn in_sqlite(self, connection: &Connection) -> Result<JobHandle<J>> {
+        let new = self.new?;
+        new.check()?;
+        let failed = |error| Error::storage("write into the inbox", error);
+        if !connection.is_autocommit()
+            && connection.transaction_state(None::<&str>).map_err(failed)? == TransactionState::Read
+        {
+            let problem = "has only read so far, and SQLite may refuse to let it write; begin it with \
+                           `transaction_with_behavior(TransactionBehavior::Immediate)`";
+            return Err(Error::invalid("transaction", problem));
+        }
+        let (delay_ms, run_at) = match new.when {
+            When::Now => (None, None),
+            When::After(delay) => (i64::try_from(delay.as_millis()).ok(), None),
+            When::At(at) => (None, Some(at.as_micros())),
+        };
+        let unique_within_ms = new.unique.as_ref().and_then(|unique| unique.window());
+        let row = params![
+            new.id.to_string(),
+            INBOX_VERSION,
+            &*new.kind,
+            new.payload.as_str(),
+            new.queue.as_deref(),
+            new.priority,
+            delay_ms,
+            run_at,
+            new.unique.as_ref().map(stepwell_core::Unique::as_str),
+            unique_within_ms.and_then(|window| i64::try_from(window.as_millis()).ok()),
+            Json::of(&new.tags)?.as_str(),
+            Json::of(&new.attributes)?.as_str(),
+        ];
+        connection.execute(include_str!("sql/inbox_insert.sql"), row).map_err(failed)?;
+        self.stepwell.engine.expect_from_inbox(new.id);
+        Ok(JobHandle::new(self.stepwell.clone(), new.id, false))
+    }
+}

@@ -1,0 +1,62 @@
+//! A durable job queue. A job is a list of named, typed *phases*; each result is on disk the moment its phase ends, so
+//! a retry, a crash or a deploy goes on where the job stood.
+//!
+//! # Layout
+//! - [`Job`], [`Worker`], [`Plan`], [`Ctx`]: what an application writes.
+//! - [`Stepwell`], [`Builder`], [`Enqueue`], [`JobHandle`], [`Events`]: what it calls.
+//! - [`Workers`]: what runs.
+//! - [`testing`]: tests without waiting.
+#![doc = include_str!("docs/start.md")]
+
+mod blocking;
+mod builder;
+mod client;
+mod control;
+mod ctx;
+mod engine;
+mod enqueue;
+mod entropy;
+mod events;
+mod handle;
+#[cfg(feature = "rusqlite")]
+mod in_sqlite;
+mod inputs;
+mod job;
+mod phase_error;
+mod phase_fn;
+mod plan;
+mod registered;
+mod single;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod workers;
+
+pub use builder::{Builder, Durability};
+pub use client::Stepwell;
+pub use control::{Counts, JobList};
+pub use ctx::Ctx;
+pub use enqueue::{Enqueue, EnqueueMany, Priority, Untyped};
+pub use events::{Change, Event, EventStream, Events};
+pub use handle::JobHandle;
+pub use inputs::Inputs;
+pub use job::{Job, Worker};
+pub use phase_error::{PhaseError, PhaseResult, ResultExt};
+pub use phase_fn::{BlockingPhaseFn, PhaseFn};
+pub use plan::{Phase, Plan};
+pub use single::OneShot;
+pub use stepwell_core::{
+    Clock, Error, EventType, JobId, JobState, Json, Name, Retry, SessionId, Timestamp, Unique,
+    error::Result,
+    explain::Explanation,
+    job::{Failure, Progress, Reason},
+    limits,
+    machine::{Edit, LogLine, RetryFrom},
+    phase::PhaseState,
+    queue::Queue,
+    retention::{Keep, Retention},
+    schedule::When,
+    session::Session,
+    store::{Count, Description, JobFilter, Order, Page, PageRequest},
+};
+pub use stepwell_core::{job::Job as JobRecord, phase::Phase as PhaseRecord};
+pub use workers::{ShutdownTimeout, Workers};

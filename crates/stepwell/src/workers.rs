@@ -1,0 +1,73 @@
+//! What runs jobs, until it is shut down.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use stepwell_core::JobId;
+
+use crate::engine::{Engine, Shutdown};
+
+/// Jobs run while this is alive. Dropping it stops them at the next phase boundary, and leaves the queue open.
+#[must_use = "dropping this stops the workers at the next phase boundary"]
+pub struct Workers {
+    engine: Arc<Engine>,
+}
+
+impl Workers {
+    pub(crate) fn start(engine: Arc<Engine>) -> Self {
+        engine.start();
+        Self { engine }
+    }
+
+    /// Claims nothing more, waits for running phases to reach a boundary, gives their jobs back, and closes the queue.
+    ///
+    /// A phase that is still running after `grace` is asked to stop, and dropped a moment later. May be called in any
+    /// state and more than once; a later call never lengthens an earlier one's time.
+    ///
+    /// # Errors
+    /// [`ShutdownTimeout`] if a phase was still running after `grace`. Everything is closed all the same: the phase was
+    /// told to stop, and its job will run again.
+    pub async fn shutdown(&self, grace: Duration) -> Result<(), ShutdownTimeout> {
+        self.engine.shutdown(Shutdown::within(grace)).await
+    }
+    /// How many jobs run now.
+    pub fn running(&self) -> usize {
+        self.engine.flights.running()
+    }
+    /// How many handlers do not stop although their jobs have gone on without them: asynchronous ones that never reach
+    /// an `await`, and blocking ones that do not look at [`Ctx::is_cancelled`](crate::Ctx::is_cancelled). Each holds a
+    /// thread; the way out is to mend the handler and to restart the process.
+    pub fn stuck(&self) -> usize {
+        self.engine.flights.stuck() + self.engine.pool.abandoned()
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.engine.stop_claiming();
+    }
+}
+
+/// Phases were still running when the grace period of a shutdown was over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShutdownTimeout {
+    /// Jobs whose phase was dropped. They were given back, and run again.
+    pub dropped: Vec<(JobId, String)>,
+    /// Jobs whose phase could not be stopped. They were given back, too; what such a handler still does can no longer
+    /// change its job.
+    pub stuck: Vec<(JobId, String)>,
+}
+
+impl fmt::Display for ShutdownTimeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("failed to drain the workers within the grace period")?;
+        for (what, jobs) in [("stopped", &self.dropped), ("could not stop", &self.stuck)] {
+            for (nth, (job, phase)) in jobs.iter().enumerate() {
+                let lead = if nth == 0 { format!("; {what} ") } else { ", ".to_owned() };
+                write!(f, "{lead}phase `{phase}` of job {job}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ShutdownTimeout {}
