@@ -102,7 +102,8 @@ impl BlockingPool {
             self.0.work.notify_one();
         } else if state.threads < self.0.places + replaced {
             let shared = self.0.clone();
-            let spawned = thread::Builder::new().name("stepwell-blocking".into()).spawn(move || shared.work());
+            let spawned =
+                thread::Builder::new().name("stepwell-blocking".into()).spawn(move || shared.work());
             match spawned {
                 Ok(_) => state.threads += 1,
                 // The machine has no thread to give. Those there are go on with the work; if there are none, the

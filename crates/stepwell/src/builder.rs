@@ -2,9 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use stepwell_core::{
-    Clock, Error, Name, Result, machine::NewJob, name, retention::Retention, store::Store,
-};
+use stepwell_core::{Clock, Error, Name, Result, machine::NewJob, name, retention::Retention, store::Store};
 use stepwell_memory::Memory;
 
 use crate::{

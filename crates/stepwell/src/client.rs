@@ -15,9 +15,21 @@ use crate::{
 };
 
 /// A handle to the queue: cheap to clone, safe to share.
+///
+/// When the last handle is dropped, the queue stops as by [`close`](Self::close), without waiting.
 #[derive(Clone)]
 pub struct Stepwell {
     pub(crate) engine: Arc<Engine>,
+    _lifeline: Arc<Lifeline>,
+}
+
+/// The engine's parts hold on to each other. What ends them is the end of the last handle.
+struct Lifeline(Arc<Engine>);
+
+impl Drop for Lifeline {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
 }
 
 impl Stepwell {
@@ -38,7 +50,8 @@ impl Stepwell {
         })
     }
     pub(crate) fn new(engine: Arc<Engine>) -> Self {
-        Self { engine }
+        let lifeline = Arc::new(Lifeline(engine.clone()));
+        Self { engine, _lifeline: lifeline }
     }
 
     /// Begins to enqueue a job. Await it, or write it inside your own transaction.
@@ -83,7 +96,7 @@ impl Stepwell {
     ///
     /// Handlers run on the Tokio runtime that this is called on; if it is called on none, on one of their own.
     pub fn start(&self) -> Workers {
-        Workers::start(self.engine.clone())
+        Workers::start(self.clone())
     }
     /// Closes a queue that was not started: ends subscriptions and closes the storage. For one that was started,
     /// [`Workers::shutdown`] does this. Later calls on any handle answer that the store is closed.

@@ -168,7 +168,8 @@ impl<J> Ctx<J> {
     /// [`limits::LOG_LINES_MAX`] lines are kept.
     pub fn log(&self, line: impl Display) {
         let notes = &self.shared.notes;
-        let line = LogLine { at: notes.clock.now(), phase: Some(self.shared.phase.clone()), text: line.to_string() };
+        let line =
+            LogLine { at: notes.clock.now(), phase: Some(self.shared.phase.clone()), text: line.to_string() };
         notes.say(|said| {
             if said.lines.len() >= limits::LOG_LINES_MAX {
                 said.lines.remove(0);
@@ -212,5 +213,7 @@ impl<J> Ctx<J> {
 }
 
 pub(crate) fn decode_error(kind: &str, error: &Error) -> String {
-    format!("payload of `{kind}`: {error}; its type has changed since it was enqueued, or it was written by hand")
+    format!(
+        "payload of `{kind}`: {error}; its type has changed since it was enqueued, or it was written by hand"
+    )
 }

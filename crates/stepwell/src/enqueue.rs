@@ -7,11 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use stepwell_core::{
-    Error, JobId, Json, Name, Result, Unique, limits,
-    machine::NewJob,
-    schedule::When,
-};
+use stepwell_core::{Error, JobId, Json, Name, Result, Unique, limits, machine::NewJob, schedule::When};
 
 use crate::{client::Stepwell, handle::JobHandle, job::Job};
 
@@ -171,7 +167,8 @@ impl<'s, J: Job> IntoFuture for EnqueueMany<'s, J> {
         Box::pin(async move {
             let news = news?;
             if news.len() > limits::ENQUEUE_BATCH_MAX {
-                let problem = format!("are {}, the limit of one call is {}", news.len(), limits::ENQUEUE_BATCH_MAX);
+                let problem =
+                    format!("are {}, the limit of one call is {}", news.len(), limits::ENQUEUE_BATCH_MAX);
                 return Err(Error::invalid("jobs", problem));
             }
             let answers = stepwell.engine.store.enqueue(news).await?;

@@ -50,34 +50,70 @@ pub struct Event {
 /// What happened, typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "the fields are what the variants' names say; `docs/lifecycle.md` has them all")]
+#[expect(
+    missing_docs,
+    reason = "the fields are what the variants' names say; `docs/lifecycle.md` has them all"
+)]
 pub enum Change {
     Enqueued,
     Started,
     Resumed,
-    PhaseStarted { phase: Name, attempt: u32 },
-    PhaseCompleted { phase: Name },
-    PhaseSkipped { phase: Name },
-    PhaseFailed { phase: Name, error: String, retry_at: Option<Timestamp> },
-    Progress { phase: Option<Name>, done: u64, total: u64 },
-    Retrying { at: Timestamp },
-    Snoozed { at: Timestamp },
+    PhaseStarted {
+        phase: Name,
+        attempt: u32,
+    },
+    PhaseCompleted {
+        phase: Name,
+    },
+    PhaseSkipped {
+        phase: Name,
+    },
+    PhaseFailed {
+        phase: Name,
+        error: String,
+        retry_at: Option<Timestamp>,
+    },
+    Progress {
+        phase: Option<Name>,
+        done: u64,
+        total: u64,
+    },
+    Retrying {
+        at: Timestamp,
+    },
+    Snoozed {
+        at: Timestamp,
+    },
     Released,
-    Interrupted { phase: Option<Name>, node: String },
+    Interrupted {
+        phase: Option<Name>,
+        node: String,
+    },
     Cancelling,
     Completed,
-    Failed { phase: Option<Name>, error: String },
-    Cancelled { forced: bool },
+    Failed {
+        phase: Option<Name>,
+        error: String,
+    },
+    Cancelled {
+        forced: bool,
+    },
     Retried,
     Edited,
-    Deleted { job: JobId },
+    Deleted {
+        job: JobId,
+    },
     WebhookDelivered,
     WebhookFailed,
     /// The stream itself: events before this `pos` are no longer kept, and were missed.
-    StreamGap { oldest: u64 },
+    StreamGap {
+        oldest: u64,
+    },
     /// The stream itself: the `pos` to go on from is ahead of the log, so it is of another log. The stream begins with
     /// the oldest event that is kept.
-    StreamReset { oldest: u64 },
+    StreamReset {
+        oldest: u64,
+    },
 }
 
 /// The members of all events' data that [`Change`] shows. Each is there only in some.

@@ -102,7 +102,8 @@ impl<J> JobHandle<J> {
         let job = self.ended().await?;
         match job.state {
             JobState::Completed => {
-                let output = output_phase(&job).ok_or_else(|| Error::no_such("result of job", job.id.to_string()))?;
+                let output =
+                    output_phase(&job).ok_or_else(|| Error::no_such("result of job", job.id.to_string()))?;
                 if let Some(inline) = output.result.as_ref().and_then(|recorded| recorded.inline.clone()) {
                     return Ok(inline);
                 }

@@ -39,7 +39,9 @@ pub(crate) enum Run<W: Worker> {
 }
 
 pub(crate) type AsyncRun<W> = Box<
-    dyn for<'a> Fn(&'a W, &'a Ctx<<W as Worker>::Job>, &[Json]) -> BoxFuture<'a, Result<Json, PhaseError>> + Send + Sync,
+    dyn for<'a> Fn(&'a W, &'a Ctx<<W as Worker>::Job>, &[Json]) -> BoxFuture<'a, Result<Json, PhaseError>>
+        + Send
+        + Sync,
 >;
 pub(crate) type BlockingRun<W> =
     Arc<dyn Fn(&W, &Ctx<<W as Worker>::Job>, &[Json]) -> Result<Json, PhaseError> + Send + Sync>;
@@ -118,7 +120,8 @@ impl<W: Worker> Plan<W> {
         let declared = plan.declared.into_inner();
         if last + 1 != declared.len() {
             let (returned, last) = (&declared[last].spec.name, &declared[declared.len() - 1].spec.name);
-            let problem = format!("returns phase `{returned}`, but its last phase is `{last}`; return that one");
+            let problem =
+                format!("returns phase `{returned}`, but its last phase is `{last}`; return that one");
             return Err(Error::invalid(format!("plan of `{kind}`"), problem));
         }
         let (specs, runs) = declared

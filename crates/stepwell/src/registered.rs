@@ -69,7 +69,8 @@ impl<W: Worker> AnyWorker for Registered<W> {
                     }
                 }
                 Run::Each(run, at_once) => {
-                    let collected = each(&*self.worker, run, *at_once, &cx, &phase_run, &inputs[0], elements).await?;
+                    let collected =
+                        each(&*self.worker, run, *at_once, &cx, &phase_run, &inputs[0], elements).await?;
                     return within("the collected list", collected, limits::COLLECTED_BYTES_MAX);
                 }
             };
@@ -82,7 +83,10 @@ fn within(what: &str, value: Json, limit: usize) -> Result<Json, PhaseError> {
     if value.bytes() <= limit {
         return Ok(value);
     }
-    let problem = format!("is {} bytes long, the limit is {limit}; store the data elsewhere, return where", value.bytes());
+    let problem = format!(
+        "is {} bytes long, the limit is {limit}; store the data elsewhere, return where",
+        value.bytes()
+    );
     Err(PhaseError::permanent(Error::invalid(what, problem)))
 }
 

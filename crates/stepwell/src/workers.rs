@@ -4,18 +4,22 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use stepwell_core::JobId;
 
-use crate::engine::{Engine, Shutdown};
+use crate::{
+    client::Stepwell,
+    engine::{Engine, Shutdown},
+};
 
 /// Jobs run while this is alive. Dropping it stops them at the next phase boundary, and leaves the queue open.
 #[must_use = "dropping this stops the workers at the next phase boundary"]
 pub struct Workers {
     engine: Arc<Engine>,
+    _stepwell: Stepwell,
 }
 
 impl Workers {
-    pub(crate) fn start(engine: Arc<Engine>) -> Self {
-        engine.start();
-        Self { engine }
+    pub(crate) fn start(stepwell: Stepwell) -> Self {
+        stepwell.engine.start();
+        Self { engine: stepwell.engine.clone(), _stepwell: stepwell }
     }
 
     /// Claims nothing more, waits for running phases to reach a boundary, gives their jobs back, and closes the queue.

@@ -77,11 +77,20 @@ impl Transcoder {
     }
 
     // A phase may return any error type that converts.
-    async fn thumbnails(&self, _: &Ctx<TranscodeVideo>, file: LocalFile) -> Result<Vec<String>, std::io::Error> {
+    async fn thumbnails(
+        &self,
+        _: &Ctx<TranscodeVideo>,
+        file: LocalFile,
+    ) -> Result<Vec<String>, std::io::Error> {
         Ok(vec![file.0])
     }
 
-    async fn publish(&self, cx: &Ctx<TranscodeVideo>, video: Encoded, stills: Vec<String>) -> PhaseResult<Published> {
+    async fn publish(
+        &self,
+        cx: &Ctx<TranscodeVideo>,
+        video: Encoded,
+        stills: Vec<String>,
+    ) -> PhaseResult<Published> {
         let _digits: u64 = "8".parse::<u64>().permanent()?;
         let url = format!("{}/{}?{}", self.bucket, cx.job().source, video.bytes);
         Ok(Published { url, stills: stills.len() })
@@ -126,7 +135,10 @@ async fn a_permanent_error_spends_no_retries_and_an_operator_can_retry() {
     let bed = TestBed::with(Transcoder::default()).await;
     let job = bed.enqueue(TranscodeVideo { source: String::new() }).await.unwrap();
     bed.run_until_idle().await;
-    assert_eq!(job.result().await.unwrap_err().to_string(), "job failed in phase `encode`: nothing to encode");
+    assert_eq!(
+        job.result().await.unwrap_err().to_string(),
+        "job failed in phase `encode`: nothing to encode"
+    );
     job.retry().await.unwrap();
     bed.run_until_idle().await;
     assert_eq!(bed.trace(job.id()), ["download#1", "encode#1", "encode#1"]);
@@ -171,7 +183,10 @@ async fn events_can_be_replayed() {
     let mut events = bed.events().of_kind::<TranscodeVideo>().of_job(job.id()).after(0).subscribe();
     assert_eq!(events.next().await.unwrap().change, Change::Enqueued);
     assert_eq!(events.next().await.unwrap().change, Change::Started);
-    assert_eq!(events.next().await.unwrap().change, Change::PhaseStarted { phase: "download".into(), attempt: 1 });
+    assert_eq!(
+        events.next().await.unwrap().change,
+        Change::PhaseStarted { phase: "download".into(), attempt: 1 }
+    );
 }
 
 // A job that is one function.
@@ -191,7 +206,13 @@ async fn send_email(cx: &Ctx<SendEmail>) -> PhaseResult<()> {
 
 #[tokio::test]
 async fn one_function_is_a_worker() {
-    let stepwell = Stepwell::in_memory().worker_fn(send_email).worker(Transcoder::default()).queue("gpu", 1).open().await.unwrap();
+    let stepwell = Stepwell::in_memory()
+        .worker_fn(send_email)
+        .worker(Transcoder::default())
+        .queue("gpu", 1)
+        .open()
+        .await
+        .unwrap();
     let workers = stepwell.start();
     let sent = stepwell.enqueue(SendEmail { to: "a@b.c".into() }).await.unwrap();
     sent.result().await.unwrap();

@@ -99,7 +99,8 @@ async fn reconcile(engine: &Engine, unclaimed: &mut HashSet<(JobId, u64)>) -> Re
     }
 
     // Owned by this session, but not run by it: a claim or an end whose answer was lost. Seen twice, it is given back.
-    let running: HashSet<(JobId, u64)> = engine.flights.list().into_iter().map(|(id, epoch, ..)| (id, epoch)).collect();
+    let running: HashSet<(JobId, u64)> =
+        engine.flights.list().into_iter().map(|(id, epoch, ..)| (id, epoch)).collect();
     let mut seen = HashSet::new();
     for (key, fence) in owned.into_iter().filter(|(key, _)| !running.contains(key)) {
         if !unclaimed.contains(&key) {

@@ -47,7 +47,8 @@ impl Default for Config {
 
 /// Machine and process, for people.
 fn node_name() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
+    let host =
+        std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
     let host = host.map_or_else(|| "localhost".to_owned(), |host| host.trim().to_owned());
     format!("{host}/{}", std::process::id())
 }

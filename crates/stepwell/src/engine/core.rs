@@ -25,7 +25,8 @@ use tokio_util::{
 use crate::{blocking::BlockingPool, entropy::Entropy, registered::AnyWorker};
 
 use super::{
-    caretaker, config::Config, dispatcher, flights::Flights, heartbeat::Heartbeat, shutdown::Ending, tail::Tail,
+    caretaker, config::Config, dispatcher, flights::Flights, heartbeat::Heartbeat, shutdown::Ending,
+    tail::Tail,
 };
 
 /// How far the engine is on its way. It only ever goes forward.
@@ -86,7 +87,8 @@ impl Engine {
     ) -> Result<Arc<Self>> {
         let specs: Vec<_> = workers.values().map(|worker| worker.spec().clone()).collect();
         let refs = store.register(specs.iter().map(|spec| (**spec).clone()).collect()).await?;
-        let plans = specs.into_iter().zip(refs).map(|(spec, plan_ref)| WorkedPlan { spec, plan_ref }).collect();
+        let plans =
+            specs.into_iter().zip(refs).map(|(spec, plan_ref)| WorkedPlan { spec, plan_ref }).collect();
         let (thread, thread_guard) = own_thread()?;
         let engine = Arc::new(Self {
             flights: Flights::new(&queues),

@@ -12,7 +12,11 @@ use stepwell_core::{
 };
 use tokio::runtime::Handle;
 
-use super::{core::{Engine, Stage}, flight::Flight, heartbeat};
+use super::{
+    core::{Engine, Stage},
+    flight::Flight,
+    heartbeat,
+};
 
 /// How often to look when nobody said that there is work. Being told is only faster: this is what makes it certain.
 const LOOK: Duration = Duration::from_secs(5);
@@ -62,7 +66,9 @@ async fn recover(engine: &Arc<Engine>) -> stepwell_core::Result<()> {
     let session = engine.session().await?;
     heartbeat::start(engine);
     let jitter = engine.entropy.jitter();
-    while engine.store.maintain(Maintain { jitter, session: Some(session) }).await?.more && !engine.is_draining() {}
+    while engine.store.maintain(Maintain { jitter, session: Some(session) }).await?.more
+        && !engine.is_draining()
+    {}
     Ok(())
 }
 

@@ -105,7 +105,11 @@ impl Flight {
             return false;
         }
         // What it says when the shutdown began meanwhile decides, not what was said before the phase.
-        let boundary = if self.engine.is_draining() && boundary == Boundary::GoOn { Boundary::Release } else { boundary };
+        let boundary = if self.engine.is_draining() && boundary == Boundary::GoOn {
+            Boundary::Release
+        } else {
+            boundary
+        };
         let mut commands: Vec<Command> = phase_run.notes.take().into_iter().collect();
         self.conclude(&mut commands, &phase, position, outcome, boundary);
         self.record(commands, &phase.name).await

@@ -52,9 +52,8 @@ enum Slot {
 
 impl Flights {
     pub(crate) fn new(queues: &BTreeMap<Name, usize>) -> Self {
-        let slots = |(queue, limit): (&Name, &usize)| {
-            (queue.clone(), Slots { limit: *limit, used: 0, replaced: 0 })
-        };
+        let slots =
+            |(queue, limit): (&Name, &usize)| (queue.clone(), Slots { limit: *limit, used: 0, replaced: 0 });
         let state = State { flights: HashMap::new(), slots: queues.iter().map(slots).collect() };
         Self { state: Mutex::new(state), freed: Notify::new(), landed: Notify::new() }
     }
@@ -176,7 +175,11 @@ impl Flights {
     /// The jobs under way, with their epochs, fences and phases.
     pub(crate) fn list(&self) -> Vec<(JobId, u64, Fence, Name)> {
         let state = self.lock();
-        state.flights.iter().map(|((id, epoch), entry)| (*id, *epoch, entry.fence, entry.phase.clone())).collect()
+        state
+            .flights
+            .iter()
+            .map(|((id, epoch), entry)| (*id, *epoch, entry.fence, entry.phase.clone()))
+            .collect()
     }
     /// How many jobs are under way.
     pub(crate) fn running(&self) -> usize {

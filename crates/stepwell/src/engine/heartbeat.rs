@@ -57,7 +57,12 @@ fn beat(engine: &Engine) {
         }
         stopped = engine.heartbeat.stopped.lock().unwrap_or_else(PoisonError::into_inner);
         if !*stopped {
-            stopped = engine.heartbeat.stop.wait_timeout(stopped, interval).unwrap_or_else(PoisonError::into_inner).0;
+            stopped = engine
+                .heartbeat
+                .stop
+                .wait_timeout(stopped, interval)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 }

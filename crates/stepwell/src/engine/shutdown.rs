@@ -5,12 +5,7 @@ use std::{
     time::Duration,
 };
 
-use stepwell_core::{
-    Error, JobId, Result,
-    machine::Command,
-    store::Request,
-    time::Stopwatch,
-};
+use stepwell_core::{Error, JobId, Result, machine::Command, store::Request, time::Stopwatch};
 use tokio::sync::watch;
 
 use crate::workers::ShutdownTimeout;
@@ -52,7 +47,11 @@ struct Outcome {
 
 impl Default for Ending {
     fn default() -> Self {
-        Self { begun: Mutex::new(None), limit: watch::Sender::new(Duration::MAX), outcome: watch::Sender::new(None) }
+        Self {
+            begun: Mutex::new(None),
+            limit: watch::Sender::new(Duration::MAX),
+            outcome: watch::Sender::new(None),
+        }
     }
 }
 
@@ -64,25 +63,32 @@ impl Engine {
         self.end(Shutdown::within(Duration::ZERO)).await.closed
     }
 
+    /// Begins to close without waiting for it.
+    pub(crate) fn abandon(self: &Arc<Self>) {
+        self.begin(Shutdown::within(Duration::ZERO));
+    }
+
     async fn end(self: &Arc<Self>, wish: Shutdown) -> Outcome {
-        {
-            let mut begun = self.ending.begun.lock().unwrap_or_else(PoisonError::into_inner);
-            let first = begun.is_none();
-            let since = begun.get_or_insert_with(Stopwatch::start).elapsed();
-            let limit = since.saturating_add(wish.grace);
-            self.ending.limit.send_if_modified(|current| {
-                let shorter = limit < *current;
-                *current = limit.min(*current);
-                shorter
-            });
-            if first {
-                self.stop_claiming();
-                self.thread.spawn(drive(self.clone(), *begun.get_or_insert_with(Stopwatch::start)));
-            }
-        }
+        self.begin(wish);
         let mut outcome = self.ending.outcome.subscribe();
         let ended = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
         ended.unwrap_or(Outcome { drained: Ok(()), closed: Err(Error::closed()) })
+    }
+
+    fn begin(self: &Arc<Self>, wish: Shutdown) {
+        let mut begun = self.ending.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = begun.is_none();
+        let since = begun.get_or_insert_with(Stopwatch::start).elapsed();
+        let limit = since.saturating_add(wish.grace);
+        self.ending.limit.send_if_modified(|current| {
+            let shorter = limit < *current;
+            *current = limit.min(*current);
+            shorter
+        });
+        if first {
+            self.stop_claiming();
+            self.thread.spawn(drive(self.clone(), *begun.get_or_insert_with(Stopwatch::start)));
+        }
     }
 }
 
@@ -166,5 +172,7 @@ async fn landed_within(engine: &Engine, limit: Duration) -> bool {
 }
 
 async fn within(call: stepwell_core::store::Answer<'_, ()>) -> Result<()> {
-    tokio::time::timeout(TASKS * 5, call).await.unwrap_or_else(|_| Err(Error::busy("it did not close in time", TASKS * 5)))
+    tokio::time::timeout(TASKS * 5, call)
+        .await
+        .unwrap_or_else(|_| Err(Error::busy("it did not close in time", TASKS * 5)))
 }

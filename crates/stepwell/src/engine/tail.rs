@@ -277,7 +277,8 @@ async fn step(
         }
     };
     let oldest = page.floor;
-    let about_the_stream = |change| Event::about_the_stream(oldest.saturating_sub(1), shared.store.clock().now(), change);
+    let about_the_stream =
+        |change| Event::about_the_stream(oldest.saturating_sub(1), shared.store.clock().now(), change);
     if *cursor > page.head {
         sender.send(about_the_stream(Change::StreamReset { oldest })).await.map_err(|_| Gone)?;
         *cursor = oldest.saturating_sub(1);
