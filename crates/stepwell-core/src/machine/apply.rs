@@ -117,7 +117,11 @@ fn admit(job: &Job, fence: Fence, command: &Command) -> Result<(), Reject> {
             Fence::Version(version) if version != job.version => {
                 return Err(Reject::VersionMismatch(job.version));
             }
-            _ => true,
+            Fence::Version(_) | Fence::None => true,
+            // Whoever shows what an owner or a reaper shows means it, whatever is asked for: a zombie's cancel would
+            // otherwise stop its successor.
+            Fence::Owner { epoch, token } => job.is_owned_by(epoch, token),
+            Fence::Reaper { .. } => false,
         },
     };
     if allowed { Ok(()) } else { Err(Reject::LeaseLost) }
