@@ -6,7 +6,7 @@ use stepwell_core::{
     EventType, Job, JobId, JobState, Json, Name, PhaseSpec, PlanSpec, SessionId, Timestamp, Token,
     job::PlanRef,
     lease::Fence,
-    machine::{self, Claim, Command, Context, NewJob, Reject, Transition},
+    machine::{self, Claim, Command, Context, NewJob, Reject, RetryFrom, Transition},
 };
 
 const NOW: Timestamp = Timestamp::from_micros(1_000_000_000);
@@ -54,4 +54,20 @@ fn a_former_owners_fence_does_not_open_an_operators_command() {
     assert_eq!(machine::apply(&job, former, &cancel, &context()).unwrap_err(), Reject::LeaseLost);
     let transition = machine::apply(&job, job.owner_fence().unwrap(), &cancel, &context()).unwrap();
     assert_eq!(transition.job.state, JobState::Cancelling);
+}
+
+#[test]
+fn a_phase_that_was_cut_off_for_good_knows_it_when_an_operator_retries() {
+    let plan = plan([PhaseSpec::new("a")]);
+    let running = claimed(&enqueued(&plan), &plan);
+    let dead = Command::LoseLease { node: "node".into(), jitter: 1.0 };
+    let poisoned = by_reaper(&Job { crashes: running.max_crashes, ..running.clone() }, &dead, NOW).job;
+    let cancelling = by_operator(&running, &Command::Cancel { grace: Duration::ZERO }).unwrap().job;
+    let forced = by_reaper(&cancelling, &Command::ForceCancel, NOW).job;
+    let acknowledged = by_owner(&cancelling, &[Command::AcknowledgeCancel]).unwrap().job;
+    for ended in [poisoned, forced, acknowledged] {
+        let retry = Command::Retry { from: RetryFrom::Unfinished, rerun: false, payload: None };
+        let again = claimed(&by_operator(&ended, &retry).unwrap().job, &plan);
+        assert!(again.running_phase().unwrap().interrupted, "after {:?}", ended.reason);
+    }
 }

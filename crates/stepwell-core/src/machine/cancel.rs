@@ -54,6 +54,8 @@ pub(super) fn force(job: &Job, now: Timestamp) -> Result<Transition, Reject> {
 /// Closes the open phases and the job in one step, with one event.
 pub(super) fn finish(mut draft: Draughtsman, reason: Reason, now: Timestamp) -> Transition {
     for open in draft.job.phases.iter_mut().filter(|phase| !phase.is_closed()) {
+        // An operator may set the job going again, and the phase must then know that it left something half done.
+        open.interrupted |= open.state == PhaseState::Running;
         open.state = PhaseState::Cancelled;
         open.finished_at = Some(now);
     }

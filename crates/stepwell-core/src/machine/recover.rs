@@ -43,6 +43,7 @@ pub(super) fn lose_lease(job: &Job, node: &str, jitter: f64, now: Timestamp) -> 
         let phase = running.map(|phase| phase.name.clone());
         for open in draft.job.phases.iter_mut().filter(|phase| phase.state == PhaseState::Running) {
             open.state = PhaseState::Failed;
+            open.interrupted = true;
             open.error = Some(message.clone());
             open.finished_at = Some(now);
         }
