@@ -71,3 +71,14 @@ fn a_phase_that_was_cut_off_for_good_knows_it_when_an_operator_retries() {
         assert!(again.running_phase().unwrap().interrupted, "after {:?}", ended.reason);
     }
 }
+
+#[test]
+fn giving_a_job_back_ends_its_cancellation_also_after_a_checkpoint() {
+    let plan = plan([PhaseSpec::new("a")]);
+    let running = claimed(&enqueued(&plan), &plan);
+    let cancelling = by_operator(&running, &Command::Cancel { grace: Duration::from_secs(9) }).unwrap().job;
+    let checkpoint = Command::SaveCheckpoint { phase: "a".into(), value: Json::null() };
+    let ended = by_owner(&cancelling, &[checkpoint, Command::Release]).unwrap();
+    assert_eq!((ended.job.state, types(&ended)), (JobState::Cancelled, vec![EventType::Cancelled]));
+    assert!(ended.job.phases[0].checkpoint);
+}

@@ -65,11 +65,11 @@ pub fn apply_all(
     let first = commands.next().ok_or(Reject::NoChange)?;
     let mut whole = apply(job, fence, first, context)?;
     for command in commands {
-        let ends_phase = !matches!(command, Command::StartPhase | Command::Release);
         let goes_on = match whole.job.state {
             JobState::Running => true,
-            // What a handler had to say is recorded although it was asked to stop.
-            JobState::Cancelling => ends_phase,
+            // What a handler had to say is recorded although it was asked to stop, and whoever gives the job back
+            // has stopped. Only nothing new begins.
+            JobState::Cancelling => !matches!(command, Command::StartPhase),
             _ => false,
         };
         if !goes_on {
