@@ -1,0 +1,31 @@
+//! How many jobs there are by queue, kind and state: one delta per commit, whatever the number of transitions.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, params};
+use stepwell_core::{JobState, Result};
+
+use crate::{error, sql::sql};
+
+/// What a transaction adds to the counters.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counters(HashMap<(i64, i64, u8), i64>);
+
+impl Counters {
+    pub(crate) fn add(&mut self, queue: i64, kind: i64, state: JobState, n: i64) {
+        *self.0.entry((queue, kind, state as u8)).or_default() += n;
+    }
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+    /// Writes the deltas, and forgets them.
+    pub(crate) fn flush(&mut self, conn: &Connection) -> Result<()> {
+        let mut flush = || {
+            for ((queue, kind, state), n) in self.0.drain().filter(|(_, n)| *n != 0) {
+                conn.prepare_cached(sql!("meta", "count"))?.execute(params![queue, kind, state, n])?;
+            }
+            Ok(())
+        };
+        flush().map_err(error::of("write the counters"))
+    }
+}

@@ -1,0 +1,102 @@
+//! Names and sessions as the small integers that rows hold, kept in memory.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use stepwell_core::{Name, Result, SessionId};
+
+use crate::{error, sql::sql};
+
+/// Entries after which the dictionary begins anew. Applications have a handful of names; one that makes a queue per
+/// customer must not fill the memory with them.
+const ENTRIES_MAX: usize = 50_000;
+
+/// What a connection knows of names and sessions. An entry never changes once it is committed.
+#[derive(Debug, Default)]
+pub(crate) struct Dictionary {
+    ids: HashMap<Name, i64>,
+    names: HashMap<i64, Name>,
+    sessions: HashMap<i64, SessionId>,
+    numbers: HashMap<SessionId, i64>,
+}
+
+impl Dictionary {
+    /// Forgets everything. After a rollback, entries may name rows that never were.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The number of a name, if it has one.
+    pub(crate) fn find(&mut self, conn: &Connection, name: &Name) -> Result<Option<i64>> {
+        if let Some(id) = self.ids.get(name) {
+            return Ok(Some(*id));
+        }
+        let find = || {
+            conn.prepare_cached(sql!("meta", "name_id"))?.query_row([&**name], |row| row.get(0)).optional()
+        };
+        let id: Option<i64> = find().map_err(error::of("look up a name"))?;
+        if let Some(id) = id {
+            self.remember(id, name.clone());
+        }
+        Ok(id)
+    }
+    /// The number of a name, which is given one if it has none. In a write transaction only.
+    pub(crate) fn id(&mut self, conn: &Connection, name: &Name) -> Result<i64> {
+        if let Some(id) = self.find(conn, name)? {
+            return Ok(id);
+        }
+        let insert = || conn.prepare_cached(sql!("meta", "insert_name"))?.insert([&**name]);
+        let id = insert().map_err(error::of("store a name"))?;
+        self.remember(id, name.clone());
+        Ok(id)
+    }
+    /// The name with this number.
+    pub(crate) fn name(&mut self, conn: &Connection, id: i64) -> rusqlite::Result<Name> {
+        if let Some(name) = self.names.get(&id) {
+            return Ok(name.clone());
+        }
+        let name: Name = conn.prepare_cached(sql!("meta", "name_of"))?.query_row([id], |row| row.get(0))?;
+        self.remember(id, name.clone());
+        Ok(name)
+    }
+    fn remember(&mut self, id: i64, name: Name) {
+        if self.ids.len() >= ENTRIES_MAX {
+            self.clear();
+        }
+        self.ids.insert(name.clone(), id);
+        self.names.insert(id, name);
+    }
+
+    /// The number of a session; none if it is gone.
+    pub(crate) fn number(&mut self, conn: &Connection, session: SessionId) -> Result<Option<i64>> {
+        if let Some(n) = self.numbers.get(&session) {
+            return Ok(Some(*n));
+        }
+        let find = || {
+            let mut statement = conn.prepare_cached(sql!("session", "n_of"))?;
+            statement.query_row(params![&session.as_bytes()[..]], |row| row.get(0)).optional()
+        };
+        let n: Option<i64> = find().map_err(error::of("look up a session"))?;
+        if let Some(n) = n {
+            self.remember_session(n, session);
+        }
+        Ok(n)
+    }
+    /// The session with this number.
+    pub(crate) fn session(&mut self, conn: &Connection, n: i64) -> rusqlite::Result<SessionId> {
+        if let Some(session) = self.sessions.get(&n) {
+            return Ok(*session);
+        }
+        let bytes = conn.prepare_cached(sql!("session", "id_of"))?.query_row([n], |row| row.get(0))?;
+        let session = SessionId::from_bytes(bytes);
+        self.remember_session(n, session);
+        Ok(session)
+    }
+    fn remember_session(&mut self, n: i64, session: SessionId) {
+        if self.numbers.len() >= ENTRIES_MAX {
+            self.clear();
+        }
+        self.sessions.insert(n, session);
+        self.numbers.insert(session, n);
+    }
+}

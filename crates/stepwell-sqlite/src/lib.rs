@@ -1,0 +1,45 @@
+//! The SQLite store of Stepwell: one writer with group commit, a few readers, and several processes on one file.
+//!
+//! Users of Stepwell never name this crate; they call `Stepwell::sqlite(path)`.
+//!
+//! # Layout
+//! - [`options`]: what is chosen when the store is opened.
+//! - `store`: the [`Store`](stepwell_core::store::Store) itself: what goes to the writer, what to the readers.
+//! - `open`: in which order everything is checked and started.
+//! - `connection`, `migrate`, `recover`: one connection, the schema, and what follows an unclean stop.
+//! - `writer`: the thread that owns the writing connection; `batch`: one group commit; `lock`: whose turn it is.
+//! - `ledger` and `tables`: the tables inside a write transaction; `head`, `counters`, `dictionary`, `cache`: what is
+//!   kept in memory for them.
+//! - `read`, `list`, `events`: the readers.
+//! - `session`, `live`, `boot`: who is alive; `wake`: what other processes wrote.
+//! - `error`, `sql`: SQLite's words, and ours for it.
+
+mod batch;
+mod boot;
+mod cache;
+mod connection;
+mod counters;
+mod dictionary;
+mod error;
+mod events;
+mod head;
+mod ledger;
+mod list;
+mod live;
+mod lock;
+mod maintain;
+mod migrate;
+mod open;
+pub mod options;
+mod read;
+mod recover;
+mod session;
+mod sql;
+mod store;
+mod tables;
+mod volume;
+mod wake;
+mod writer;
+
+pub use options::{Durability, SqliteOptions};
+pub use store::Sqlite;

@@ -1,0 +1,204 @@
+//! Sessions: who is alive, and how the others know.
+//!
+//! A session holds a lock file beside the database for as long as its process lives. Whoever can take that lock knows at
+//! once that the process is gone. A process that is there but does not move is found by its heartbeat; that takes longer,
+//! and two looks.
+
+use std::{
+    collections::HashMap,
+    fs::{File, OpenOptions, TryLockError},
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use rusqlite::{Connection, params};
+use stepwell_core::{Error, Result, SessionId, Timestamp, session::Session};
+
+use crate::{error, ledger::Ledger, live::Live, lock::beside, sql::sql, tables};
+
+/// The lock files of the sessions of this process, and what it has seen of the others.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    database: PathBuf,
+    ttl: Duration,
+    held: Mutex<HashMap<SessionId, File>>,
+    sightings: Mutex<HashMap<SessionId, Sighting>>,
+}
+
+/// When a session was first seen without a fresh heartbeat.
+#[derive(Clone, Copy, Debug)]
+struct Sighting {
+    at: Duration,
+    beat: Option<Duration>,
+    /// How many transactions this process had committed by then.
+    commits: u64,
+}
+
+/// A session as the store records it.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) id: SessionId,
+    pub(crate) slot: u32,
+    pub(crate) node: String,
+    pub(crate) dead: bool,
+}
+
+impl Sessions {
+    pub(crate) fn new(database: PathBuf, ttl: Duration) -> Self {
+        Self { database, ttl, held: Mutex::default(), sightings: Mutex::default() }
+    }
+
+    fn lock_path(&self, session: SessionId) -> PathBuf {
+        beside(&self.database, &format!("-session-{session}"))
+    }
+    /// Creates and takes the lock file of a new session of this process.
+    pub(crate) fn hold(&self, session: SessionId) -> Result<()> {
+        if self.held.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&session) {
+            return Ok(());
+        }
+        let refused = |error| Error::storage("lock the session's lock file", error);
+        let path = self.lock_path(session);
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(refused)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::invalid("session id", format!("{session} is in use; make a new one")));
+            }
+            Err(TryLockError::Error(error)) => return Err(refused(error)),
+        }
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(session, file);
+        Ok(())
+    }
+    /// Gives a lock file back, and removes it.
+    pub(crate) fn release(&self, session: SessionId) {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&session);
+        // A file that cannot be removed is litter, and no more.
+        drop(std::fs::remove_file(self.lock_path(session)));
+        drop(held);
+        self.sightings.lock().unwrap_or_else(PoisonError::into_inner).remove(&session);
+    }
+    /// Whether the process of a session is gone: its lock can be taken, or its file is no more.
+    pub(crate) fn is_gone(&self, session: SessionId) -> bool {
+        if self.held.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&session) {
+            return false;
+        }
+        match OpenOptions::new().write(true).open(self.lock_path(session)) {
+            Ok(file) => file.try_lock().is_ok(),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        }
+    }
+
+    /// Whether a session whose process may be there is dead: without a fresh heartbeat, and still without one at a second
+    /// look, a third of its life later, after a write of ours got through. A machine that slept, or a file that was locked
+    /// for long, thus buries nobody who is about to beat again.
+    pub(crate) fn is_stale(&self, known: &Known, live: &Live, commits: u64) -> bool {
+        let now = live.time();
+        let beat = live.last_beat(known.id, known.slot);
+        // A beat from the future is from before the machine was started again.
+        let fresh = beat.is_some_and(|beat| beat <= now && now - beat < self.ttl);
+        let mut sightings = self.sightings.lock().unwrap_or_else(PoisonError::into_inner);
+        if fresh {
+            sightings.remove(&known.id);
+            return false;
+        }
+        if live.is_manual() {
+            // Nobody was held up: a test turned the clock.
+            return true;
+        }
+        let first = *sightings.entry(known.id).or_insert(Sighting { at: now, beat, commits });
+        if first.beat != beat {
+            sightings.insert(known.id, Sighting { at: now, beat, commits });
+            return false;
+        }
+        now.saturating_sub(first.at) >= self.ttl / 3 && commits > first.commits
+    }
+}
+
+impl Ledger {
+    /// Stores a new session, and gives it a slot with a first beat; or stores what a live one says of itself now.
+    pub(crate) fn open_session(&mut self, session: &Session) -> Result<()> {
+        let kinds = serde_json::to_string(&session.kinds).map_err(Error::encode)?;
+        let queues = serde_json::to_string(&session.queues).map_err(Error::encode)?;
+        match self.known_sessions()?.iter().find(|known| known.id == session.id) {
+            Some(known) if known.dead => return Err(Error::lease_lost()),
+            Some(_) => {
+                self.wrote = true;
+                let id = &session.id.as_bytes()[..];
+                let update = || {
+                    let mut statement = self.conn.prepare_cached(sql!("session", "update"))?;
+                    statement.execute(params![id, session.node, kinds, queues])
+                };
+                return update().map(drop).map_err(error::of("store a session"));
+            }
+            None => {}
+        }
+        let slot = || self.conn.query_row(sql!("session", "free_slot"), [], |row| row.get(0));
+        let slot: u32 = slot().map_err(error::of("find a slot for a session"))?;
+        self.live.enter(session.id, slot)?;
+        self.wrote = true;
+        let key = self.head.new_key();
+        let insert = || {
+            self.conn.prepare_cached(sql!("session", "insert"))?.execute(params![
+                key,
+                &session.id.as_bytes()[..],
+                slot,
+                std::process::id(),
+                session.node,
+                session.started_at.as_micros(),
+                kinds,
+                queues,
+            ])
+        };
+        insert().map(drop).map_err(error::of("store a session"))
+    }
+
+    /// Marks a session dead: it claims nothing any more, and what it owns is reaped.
+    pub(crate) fn bury(&mut self, session: SessionId) -> Result<()> {
+        self.wrote = true;
+        let bury = || self.conn.prepare_cached(sql!("session", "bury"))?.execute([&session.as_bytes()[..]]);
+        bury().map(drop).map_err(error::of("mark a session dead"))
+    }
+
+    /// Removes a session that owns nothing; false if it still owns something.
+    pub(crate) fn remove_session(&mut self, session: SessionId) -> Result<bool> {
+        self.wrote = true;
+        let delete = || {
+            self.conn.prepare_cached(sql!("session", "delete_if_idle"))?.execute([&session.as_bytes()[..]])
+        };
+        let deleted = delete().map_err(error::of("remove a session"))?;
+        Ok(deleted > 0)
+    }
+
+    /// All sessions, the dead ones included.
+    pub(crate) fn known_sessions(&self) -> Result<Vec<Known>> {
+        let read = || {
+            let mut statement = self.conn.prepare_cached(sql!("session", "all"))?;
+            let sessions = statement.query_map([], |row| {
+                Ok(Known {
+                    id: SessionId::from_bytes(row.get(0)?),
+                    slot: row.get(1)?,
+                    node: row.get(2)?,
+                    dead: row.get(3)?,
+                })
+            })?;
+            sessions.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(error::of("read the sessions"))
+    }
+}
+
+/// The live sessions.
+pub(crate) fn live(conn: &Connection) -> rusqlite::Result<Vec<Session>> {
+    let mut statement = conn.prepare_cached(sql!("session", "live"))?;
+    let sessions = statement.query_map([], |row| {
+        Ok(Session {
+            id: SessionId::from_bytes(row.get(0)?),
+            node: row.get(1)?,
+            started_at: Timestamp::from_micros(row.get(2)?),
+            kinds: tables::row::json(3, row.get_ref(3)?.as_str()?)?,
+            queues: tables::row::json(4, row.get_ref(4)?.as_str()?)?,
+        })
+    })?;
+    sessions.collect::<rusqlite::Result<Vec<_>>>()
+}

@@ -1,0 +1,248 @@
+//! The thread that owns the writing connection.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{Receiver, TryRecvError},
+    },
+    time::Duration,
+};
+
+use stepwell_core::{
+    Error, Result,
+    store::{Change, Listener},
+    time::Stopwatch,
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    batch::{Op, Task},
+    connection::WAL_BYTES_MAX,
+    error,
+    head::Head,
+    ledger::Ledger,
+    lock::Turn,
+};
+
+/// How long the writer goes on without a gap. SQLite's own waiting is by trial: a foreign program that wants to write must
+/// find the lock free by chance.
+const UNBROKEN_MAX: Duration = Duration::from_millis(25);
+/// The gap.
+const GAP: Duration = Duration::from_micros(500);
+/// Commits between two looks at the size of the write-ahead log.
+const LOOK_EVERY: u64 = 64;
+
+/// What the writer is told.
+pub(crate) enum Message {
+    /// Something to do.
+    Op(Box<dyn Op>),
+    /// The file changed; see whether somebody else wrote.
+    Probe,
+    /// Finish, and close.
+    Close(oneshot::Sender<Result<()>>),
+}
+
+/// What the writer and the others of this store share.
+#[derive(Default)]
+pub(crate) struct Shared {
+    /// Why the store can no longer be trusted, if so.
+    fatal: Mutex<Option<Error>>,
+    listeners: RwLock<Vec<Listener>>,
+    /// Transactions that were committed.
+    pub(crate) commits: AtomicU64,
+    /// The last `pos` that is known to be committed.
+    pub(crate) head: AtomicU64,
+    /// Batches that were run, those that wrote nothing included.
+    pub(crate) batches: AtomicU64,
+    /// Whether the writer waits for something to do.
+    pub(crate) idle: AtomicBool,
+    /// Whether the file changed since the writer last looked.
+    pub(crate) stirred: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn fatal(&self) -> Option<Error> {
+        self.fatal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    /// From now on nothing is acknowledged any more.
+    pub(crate) fn give_up(&self, error: &Error) {
+        self.fatal.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error.clone());
+    }
+    pub(crate) fn listen(&self, listener: Listener) {
+        self.listeners.write().unwrap_or_else(PoisonError::into_inner).push(listener);
+    }
+    fn tell(&self, change: Change) {
+        if change != Change::default() {
+            for listener in self.listeners.read().unwrap_or_else(PoisonError::into_inner).iter() {
+                listener(change);
+            }
+        }
+    }
+}
+
+/// The writing connection, and whose turn it is.
+pub(crate) struct Writer {
+    pub(crate) ledger: Ledger,
+    turn: Turn,
+    shared: Arc<Shared>,
+    wal: std::path::PathBuf,
+}
+
+impl Writer {
+    pub(crate) fn new(ledger: Ledger, turn: Turn, shared: Arc<Shared>, wal: std::path::PathBuf) -> Self {
+        Self { ledger, turn, shared, wal }
+    }
+
+    /// Does one thing, on this thread, in a transaction of its own.
+    pub(crate) fn run<T: Send + 'static>(
+        &mut self,
+        work: impl FnMut(&mut Ledger) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (op, mut answer) = Task::with_answer(work);
+        self.batch(op, || None);
+        answer.try_recv().unwrap_or_else(|_| Err(Error::closed()))
+    }
+
+    /// Runs a batch, and answers everybody.
+    pub(crate) fn batch(&mut self, first: Box<dyn Op>, mut more: impl FnMut() -> Option<Box<dyn Op>>) {
+        self.shared.batches.fetch_add(1, Ordering::Relaxed);
+        let begun = match self.shared.fatal() {
+            Some(fatal) => Err(fatal),
+            None => self.turn.begin(&self.ledger.conn),
+        };
+        if let Err(failure) = begun {
+            self.note(&failure);
+            first.settle(Some(&failure));
+            while let Some(op) = more() {
+                op.settle(Some(&failure));
+            }
+            return;
+        }
+        let outcome = self.ledger.batch(first, more);
+        if outcome.committed {
+            let commits = self.shared.commits.fetch_add(1, Ordering::Relaxed);
+            if commits.is_multiple_of(LOOK_EVERY) {
+                self.bound_wal();
+            }
+        }
+        self.turn.end();
+        if outcome.failure.is_none() {
+            self.know_head();
+        }
+        if let Some(failure) = &outcome.failure {
+            self.note(failure);
+        }
+        // A store that was given up in the meantime, by a check in the background, acknowledges nothing either.
+        let failure = outcome.failure.or_else(|| self.shared.fatal());
+        for op in outcome.ops {
+            op.settle(failure.as_ref());
+        }
+        self.shared.tell(outcome.change);
+    }
+
+    /// Lets everybody know how far the log goes, before anybody is told that it has grown.
+    pub(crate) fn know_head(&self) {
+        self.shared.head.store(self.ledger.head.next_pos.saturating_sub(1), Ordering::SeqCst);
+    }
+
+    fn note(&self, failure: &Error) {
+        if failure.is_fatal() {
+            self.shared.give_up(failure);
+        }
+    }
+
+    /// Empties a write-ahead log that grew because a reader held on to it. If one still does, the next look tries again.
+    fn bound_wal(&self) {
+        if std::fs::metadata(&self.wal).is_ok_and(|wal| wal.len() > WAL_BYTES_MAX) {
+            drop(self.checkpoint());
+        }
+    }
+
+    fn checkpoint(&self) -> rusqlite::Result<()> {
+        self.ledger.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    }
+
+    /// Looks whether another connection committed, and says so.
+    pub(crate) fn probe(&mut self) {
+        if let Ok(true) = self.ledger.look_for_others()
+            && let Ok(head) = Head::read(&self.ledger.conn)
+        {
+            self.ledger.head = head;
+            self.know_head();
+            self.shared.tell(Change { foreign: true, ..Change::default() });
+        }
+    }
+
+    /// Puts the write-ahead log away.
+    pub(crate) fn close(&mut self) -> Result<()> {
+        // Another process may use the log: then it stays, which loses nothing.
+        match self.checkpoint() {
+            Err(failure) if !error::is_busy(&failure) => Err(error::from("close the database", failure)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The writer's life.
+    pub(crate) fn serve(mut self, inbox: &Receiver<Message>) {
+        let mut unbroken = Stopwatch::start();
+        loop {
+            let message = match inbox.try_recv() {
+                Ok(message) => message,
+                Err(TryRecvError::Disconnected) => break,
+                Err(TryRecvError::Empty) => {
+                    let message = self.wait(inbox);
+                    unbroken = Stopwatch::start();
+                    match message {
+                        Some(message) => message,
+                        None => break,
+                    }
+                }
+            };
+            let mut closing = None;
+            match message {
+                Message::Op(op) => self.batch(op, || next_op(inbox, &mut closing)),
+                Message::Probe => self.probe(),
+                Message::Close(reply) => closing = Some(reply),
+            }
+            if let Some(reply) = closing {
+                let closed = self.close();
+                drop(self);
+                drop(reply.send(closed));
+                return;
+            }
+            if unbroken.elapsed() >= UNBROKEN_MAX {
+                std::thread::sleep(GAP);
+                unbroken = Stopwatch::start();
+            }
+        }
+        drop(self.close());
+    }
+
+    /// Waits for the next message. What the watch saw while the writer was busy is looked at first.
+    fn wait(&mut self, inbox: &Receiver<Message>) -> Option<Message> {
+        self.shared.idle.store(true, Ordering::SeqCst);
+        if self.shared.stirred.swap(false, Ordering::SeqCst) {
+            self.probe();
+        }
+        let message = inbox.recv().ok();
+        self.shared.idle.store(false, Ordering::SeqCst);
+        self.shared.stirred.store(false, Ordering::SeqCst);
+        message
+    }
+}
+
+fn next_op(
+    inbox: &Receiver<Message>,
+    closing: &mut Option<oneshot::Sender<Result<()>>>,
+) -> Option<Box<dyn Op>> {
+    while closing.is_none() {
+        match inbox.try_recv().ok()? {
+            Message::Op(op) => return Some(op),
+            // Every transaction looks for other writers anyway.
+            Message::Probe => {}
+            Message::Close(reply) => *closing = Some(reply),
+        }
+    }
+    None
+}
