@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{id::JobId, json::Json, limits, name::Name, time::Timestamp};
@@ -98,8 +98,13 @@ pub struct Recorded {
     /// The text's length.
     pub bytes: usize,
     /// The text, if it is small.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub inline: Option<Json>,
+}
+
+/// A member that is there has a value, even if that is `null`: the result of every phase that returns nothing.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
+    Json::deserialize(deserializer).map(Some)
 }
 
 impl Recorded {
@@ -179,6 +184,13 @@ mod tests {
         assert_eq!(text, r#"{"name":"read","state":"pending","maxTries":5}"#);
         let phase: Phase = serde_json::from_str(&text).unwrap();
         assert_eq!(phase, Phase::pending("read".into(), 5, None));
+    }
+
+    #[test]
+    fn a_result_of_null_survives_storage() {
+        let recorded = Recorded::of(&Json::null());
+        let text = serde_json::to_string(&recorded).unwrap();
+        assert_eq!(serde_json::from_str::<Recorded>(&text).unwrap(), recorded);
     }
 
     #[test]
