@@ -82,3 +82,18 @@ fn giving_a_job_back_ends_its_cancellation_also_after_a_checkpoint() {
     assert_eq!((ended.job.state, types(&ended)), (JobState::Cancelled, vec![EventType::Cancelled]));
     assert!(ended.job.phases[0].checkpoint);
 }
+
+#[test]
+fn a_phase_skipped_while_its_job_moves_to_another_queue_is_reported() {
+    let old = plan([PhaseSpec::new("a"), PhaseSpec::new("b")]);
+    let job = by_owner(
+        &claimed(&enqueued(&old), &old),
+        &[Command::CompletePhase { phase: "a".into(), result: Json::null() }, Command::Release],
+    );
+    let on_gpu = PhaseSpec { queue: Some("gpu".into()), ..PhaseSpec::new("b") };
+    let new = plan([PhaseSpec::new("inserted"), PhaseSpec::new("a"), on_gpu]);
+    let moved = machine::claim_and_start(&job.unwrap().job, &claim_of(&new), &context()).unwrap();
+    assert_eq!((moved.job.state, &*moved.job.queue), (JobState::Pending, "gpu"));
+    assert_eq!(types(&moved), [EventType::Edited, EventType::PhaseSkipped]);
+    assert_eq!(moved.events[1].phase, Some(Name::from("inserted")));
+}

@@ -6,6 +6,7 @@ use crate::{
     event::EventType,
     job::{Job, JobState},
     lease::Lease,
+    name::Name,
     phase::PhaseState,
     time::Timestamp,
 };
@@ -31,6 +32,7 @@ pub(super) fn claim(job: &Job, claim: &Claim, now: Timestamp) -> Result<Transiti
         // The job was enqueued before its plan was known, or the plan moved the phase: it goes where that phase runs,
         // and whoever works there claims it. Nothing was claimed, so nothing is charged.
         draft.say(EventType::Edited, Some(json!({ "queue": queue, "by": "plan" })));
+        report_skipped(&mut draft, &matched.skipped);
         draft.job.queue = queue;
         return Ok(draft.done());
     }
@@ -45,8 +47,12 @@ pub(super) fn claim(job: &Job, claim: &Claim, now: Timestamp) -> Result<Transiti
     draft.job.lease = Some(Lease { session: claim.session, token: claim.token });
     let ty = if resumed { EventType::Resumed } else { EventType::Started };
     draft.say(ty, Some(json!({ "session": claim.session })));
-    for phase in &matched.skipped {
+    report_skipped(&mut draft, &matched.skipped);
+    Ok(draft.done())
+}
+
+fn report_skipped(draft: &mut Draughtsman, skipped: &[Name]) {
+    for phase in skipped {
         draft.say_of(EventType::PhaseSkipped, phase, Some(json!({ "reason": "behind the job's position" })));
     }
-    Ok(draft.done())
 }
