@@ -17,7 +17,10 @@ use stepwell_core::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::phase_error::PhaseResult;
+use crate::{
+    engine::{Stop, Why},
+    phase_error::PhaseResult,
+};
 
 /// What a phase can see and say while it runs.
 pub struct Ctx<J> {
@@ -47,13 +50,26 @@ pub(crate) struct PhaseRun {
 pub(crate) struct Owner {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) fence: Fence,
+    pub(crate) stop: Arc<Stop>,
+    #[cfg(feature = "testing")]
+    pub(crate) crash_plan: Arc<crate::engine::CrashPlan>,
 }
 
 impl PhaseRun {
     pub(crate) async fn write(&self, command: Command) -> Result<()> {
         let Some(owner) = &self.owner else { return Ok(()) };
         let request = Request { job: self.id, fence: owner.fence, commands: vec![command] };
-        owner.store.apply(request).await.map(drop)
+        let written = owner.store.apply(request).await;
+        if written.as_ref().is_err_and(Error::is_lease_lost) {
+            // The phase may ignore the error; what it does from now on must not count.
+            owner.stop.ask(Why::Lost);
+        }
+        #[cfg(feature = "testing")]
+        if written.is_ok() && owner.crash_plan.pass() {
+            owner.stop.ask(Why::Lost);
+            std::future::pending::<()>().await;
+        }
+        written.map(drop)
     }
 }
 

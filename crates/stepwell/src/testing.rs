@@ -159,42 +159,48 @@ pub struct Crashes {
     pub result: Json,
 }
 
-/// Runs a job again and again, each time on a fresh bed, and lets the process die after another checkpoint: after the
-/// first phase, after the second, …; checks that the job ends with the same result every time.
+/// Runs a job again and again, each time on a fresh bed, and lets the process die behind another checkpoint: the end of
+/// a phase, an element of a fan-out, a saved cursor. Checks that the job ends with the same result every time.
 ///
 /// `bed` makes a bed with fresh workers, so that what they remember is gone as it would be.
 ///
 /// # Panics
-/// If the job does not complete, or ends with another result than without a crash; the message says after which phase.
+/// If the job does not complete, or ends with another result than without a crash; the message says behind which
+/// checkpoint.
 pub async fn crash_everywhere<J, B, F>(bed: B, job: impl Fn() -> J) -> Crashes
 where
     J: Job,
     B: Fn() -> F,
     F: Future<Output = TestBed>,
 {
-    let (undisturbed, steps) = run_crashing(&bed().await, job(), usize::MAX).await;
-    for place in 0..steps {
-        let (result, _) = run_crashing(&bed().await, job(), place).await;
-        assert_eq!(result, undisturbed, "another result after a crash behind step {}", place + 1);
+    let first = bed().await;
+    let undisturbed = run_crashing(&first, job(), usize::MAX).await;
+    let places = first.stepwell.engine.crash_plan.passed();
+    for place in 0..places {
+        let result = run_crashing(&bed().await, job(), place).await;
+        assert_eq!(result, undisturbed, "another result after a crash behind checkpoint {}", place + 1);
     }
-    Crashes { places: steps, result: undisturbed }
+    Crashes { places, result: undisturbed }
 }
 
-/// Runs a job to its end, with a crash behind one step. Answers with its result, and how many steps it took.
-async fn run_crashing<J: Job>(bed: &TestBed, job: J, crash_behind: usize) -> (Json, usize) {
+/// Runs a job to its end, with a crash behind one checkpoint.
+async fn run_crashing<J: Job>(bed: &TestBed, job: J, crash_behind: usize) -> Json {
+    let plan = bed.stepwell.engine.crash_plan.clone();
+    plan.die_behind(crash_behind);
     let handle: JobHandle<J> = bed.enqueue(job).await.expect("the job is accepted");
     let mut steps = 0;
     while !handle.state().await.expect("the job exists").is_terminal() {
         assert!(steps < 100 * limits::PHASES_MAX, "the job does not end");
-        if bed.step().await {
-            if steps == crash_behind {
-                bed.crash().await;
-            }
-            steps += 1;
-        } else {
+        steps += 1;
+        let passed = plan.passed();
+        let ran = bed.step().await;
+        let died_inside = plan.passed() > crash_behind && passed <= crash_behind;
+        if died_inside || (ran && plan.pass()) {
+            bed.crash().await;
+        } else if !ran {
             // It waits for a retry, or for its lease to run out.
             bed.advance(Duration::from_mins(1));
         }
     }
-    (handle.result_json().await.unwrap_or_else(|error| panic!("the job did not complete: {error}")), steps)
+    handle.result_json().await.unwrap_or_else(|error| panic!("the job did not complete: {error}"))
 }

@@ -50,6 +50,8 @@ pub(crate) struct Engine {
     pub(crate) tail: Tail,
     pub(crate) pool: BlockingPool,
     pub(crate) stats: Stats,
+    #[cfg(feature = "testing")]
+    pub(crate) crash_plan: Arc<super::CrashPlan>,
     pub(super) stage: watch::Sender<Stage>,
     pub(super) ending: Ending,
     pub(super) heartbeat: Heartbeat,
@@ -95,6 +97,8 @@ impl Engine {
             tail: Tail::new(store.clone(), thread.clone()),
             pool: BlockingPool::new(config.blocking_threads),
             stats: Stats::default(),
+            #[cfg(feature = "testing")]
+            crash_plan: Arc::default(),
             stage: watch::Sender::new(Stage::Open),
             ending: Ending::default(),
             heartbeat: Heartbeat::default(),

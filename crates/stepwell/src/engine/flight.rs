@@ -142,7 +142,13 @@ impl Flight {
             cancelled: self.stop.asked.clone(),
             checkpoint: Mutex::default(),
             notes: Notes::new(self.engine.store.clock().clone()),
-            owner: Some(Owner { store: self.engine.store.clone(), fence: self.fence }),
+            owner: Some(Owner {
+                store: self.engine.store.clone(),
+                fence: self.fence,
+                stop: self.stop.clone(),
+                #[cfg(feature = "testing")]
+                crash_plan: self.engine.crash_plan.clone(),
+            }),
         }
     }
 

@@ -28,6 +28,8 @@
 mod caretaker;
 mod config;
 mod core;
+#[cfg(feature = "testing")]
+mod crash;
 mod dispatcher;
 mod flight;
 mod flights;
@@ -39,6 +41,9 @@ mod tail;
 pub(crate) use config::Config;
 pub(crate) use core::Engine;
 #[cfg(feature = "testing")]
+pub(crate) use crash::CrashPlan;
+#[cfg(feature = "testing")]
 pub(crate) use flight::Boundary;
 pub(crate) use flight::Flight;
 pub(crate) use shutdown::Shutdown;
+pub(crate) use stop::{Stop, Why};

@@ -95,9 +95,9 @@ impl Worker for Speller {
     type Job = Spell;
     fn plan(plan: &Plan<Self>) -> Phase<'_, String> {
         let first = plan.phase("first", (), Self::first);
-        let second = plan.phase("second", first, Self::second).retry(
-            Retry::exponential(3).starting_at(Duration::from_secs(10)),
-        );
+        let second = plan
+            .phase("second", first, Self::second)
+            .retry(Retry::exponential(3).starting_at(Duration::from_secs(10)));
         plan.phase("third", second, Self::third)
     }
 }
