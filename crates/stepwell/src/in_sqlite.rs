@@ -32,6 +32,7 @@ impl<J> Enqueue<'_, J> {
             When::At(at) => (None, Some(at.as_micros())),
         };
         let unique_within_ms = new.unique.as_ref().and_then(|unique| unique.window());
+        let (tags, attributes) = (Json::of(&new.tags)?, Json::of(&new.attributes)?);
         let row = params![
             new.id.to_string(),
             INBOX_VERSION,
@@ -43,8 +44,8 @@ impl<J> Enqueue<'_, J> {
             run_at,
             new.unique.as_ref().map(stepwell_core::Unique::as_str),
             unique_within_ms.and_then(|window| i64::try_from(window.as_millis()).ok()),
-            Json::of(&new.tags)?.as_str(),
-            Json::of(&new.attributes)?.as_str(),
+            tags.as_str(),
+            attributes.as_str(),
         ];
         connection.execute(include_str!("sql/inbox_insert.sql"), row).map_err(failed)?;
         self.stepwell.engine.expect_from_inbox(new.id);

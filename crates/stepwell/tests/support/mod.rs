@@ -40,6 +40,8 @@ pub struct Script {
     pub runs: [AtomicU32; 3],
     /// Told when the second phase has begun.
     pub begun: Notify,
+    /// Told when the second phase has saved its last cursor.
+    pub saved: Notify,
     /// The second phase waits for a permit if its script says so.
     pub gate: Semaphore,
     pub interrupted: AtomicBool,
@@ -70,6 +72,7 @@ impl Speller {
             second: Mutex::new(second),
             runs: Default::default(),
             begun: Notify::new(),
+            saved: Notify::new(),
             gate: Semaphore::new(0),
             interrupted: AtomicBool::new(false),
             cursor: Mutex::new(None),
@@ -130,7 +133,7 @@ impl Speller {
             Second::SaveAndWait => {
                 cx.save_cursor(&41_u64).await?;
                 cx.save_cursor(&42_u64).await?;
-                script.begun.notify_one();
+                script.saved.notify_one();
                 script.gate.acquire().await.unwrap().forget();
             }
             Second::Snooze => return Err(PhaseError::snooze(Duration::from_mins(5))),
