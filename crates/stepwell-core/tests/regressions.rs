@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use stepwell_core::{
-    EventType, Job, JobId, JobState, Json, Name, PhaseSpec, PlanSpec, SessionId, Timestamp, Token,
+    EventType, Job, JobId, JobState, Json, Name, PhaseSpec, PlanSpec, Retry, SessionId, Timestamp, Token,
     job::PlanRef,
     lease::Fence,
-    machine::{self, Claim, Command, Context, NewJob, Reject, RetryFrom, Transition},
+    machine::{self, Claim, Command, Context, NewJob, Reject, RetryFrom, Transition, Verdict},
 };
 
 const NOW: Timestamp = Timestamp::from_micros(1_000_000_000);
@@ -96,4 +96,25 @@ fn a_phase_skipped_while_its_job_moves_to_another_queue_is_reported() {
     assert_eq!((moved.job.state, &*moved.job.queue), (JobState::Pending, "gpu"));
     assert_eq!(types(&moved), [EventType::Edited, EventType::PhaseSkipped]);
     assert_eq!(moved.events[1].phase, Some(Name::from("inserted")));
+}
+
+#[test]
+fn a_deploy_that_allows_fewer_tries_than_are_spent_leaves_one_more() {
+    let allowing = |retry| plan([PhaseSpec { retry, ..PhaseSpec::new("a") }]);
+    let fail = |job: &Job| {
+        let fail = Command::FailPhase {
+            phase: "a".into(),
+            error: "boom".into(),
+            verdict: Verdict::RetryIn(Duration::ZERO),
+            retry: Retry::never(),
+            jitter: 0.0,
+        };
+        by_owner(job, &[fail]).unwrap().job
+    };
+    let three = allowing(Retry::exponential(3));
+    let waiting = fail(&claimed(&fail(&claimed(&enqueued(&three), &three)), &three));
+    let again = claimed(&waiting, &allowing(Retry::never()));
+    let phase = again.running_phase().unwrap();
+    assert_eq!((phase.tries, phase.max_tries), (3, 3));
+    assert_eq!(fail(&again).state, JobState::Failed);
 }

@@ -25,6 +25,10 @@ pub(super) fn claim(job: &Job, claim: &Claim, now: Timestamp) -> Result<Transiti
     let mut draft = Draughtsman::of(job);
     let matched = claim.plan.match_phases(&job.phases);
     draft.job.phases = matched.phases;
+    for phase in draft.job.phases.iter_mut().filter(|phase| phase.state == PhaseState::Pending) {
+        // A deploy may allow fewer tries than are spent. The job was promised another one, and that is then the last.
+        phase.max_tries = phase.max_tries.max(phase.tries + 1);
+    }
     draft.job.plan = Some(claim.plan_ref.clone());
 
     let next_queue = draft.job.next_phase().map(|phase| draft.job.queue_of(phase).clone());
