@@ -1,0 +1,133 @@
+//! Shutdown: at random moments, twice, in the middle of starting, with handlers that do not stop.
+//! `STEPWELL_SHUTDOWN_ROUNDS` sets how many random moments.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use stepwell::{JobState, Stepwell, Workers};
+use support::{Second, Spell, Speller, brisk, soon};
+
+async fn running(second: Second) -> (Speller, Stepwell, Workers) {
+    let speller = Speller::new(second);
+    let stepwell = brisk(Stepwell::in_memory()).worker(speller.clone()).open().await.unwrap();
+    let workers = stepwell.start();
+    (speller, stepwell, workers)
+}
+
+#[tokio::test]
+async fn a_phase_that_ends_in_time_is_recorded_and_its_job_given_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("queue.db");
+    let speller = Speller::new(Second::Wait);
+    let stepwell = Stepwell::sqlite(&path).worker(speller.clone()).open().await.unwrap();
+    let workers = stepwell.start();
+    let job = stepwell.enqueue(Spell::new("a")).await.unwrap();
+    speller.begun().await;
+    let ending = tokio::spawn(async move { workers.shutdown(Duration::from_secs(20)).await });
+    speller.open_gate();
+    ending.await.unwrap().unwrap();
+
+    let stepwell = Stepwell::sqlite(&path).worker(speller.clone()).open().await.unwrap();
+    let record = stepwell.job(job.id()).await.unwrap();
+    assert_eq!((record.state, record.attempt, record.crashes), (JobState::Pending, 0, 0));
+    let workers = stepwell.start();
+    assert_eq!(soon("it goes on", stepwell.handle::<Spell>(job.id()).result()).await.unwrap(), "a123");
+    assert_eq!(speller.runs(), [1, 1, 1], "no phase ran twice");
+    workers.shutdown(Duration::from_secs(5)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_second_shutdown_only_shortens_the_first() {
+    let (speller, stepwell, workers) = running(Second::Wait).await;
+    let job = stepwell.enqueue(Spell::new("a")).await.unwrap();
+    speller.begun().await;
+    let begun = Instant::now();
+    let (long, short, longer) = tokio::join!(
+        workers.shutdown(Duration::from_secs(300)),
+        workers.shutdown(Duration::from_millis(100)),
+        workers.shutdown(Duration::from_secs(600)),
+    );
+    assert!(begun.elapsed() < Duration::from_secs(60), "the shortest wish counts");
+    assert_eq!(long.unwrap_err().dropped[0].0, job.id());
+    assert_eq!((short.is_err(), longer.is_err()), (true, true), "all are told the same");
+    workers.shutdown(Duration::from_secs(1)).await.unwrap_err();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_that_spins_is_named_and_can_change_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("queue.db");
+    let speller = Speller::new(Second::Spin);
+    let stepwell = Stepwell::sqlite(&path).worker(speller.clone()).open().await.unwrap();
+    let workers = stepwell.start();
+    let job = stepwell.enqueue(Spell::new("a")).await.unwrap();
+    speller.begun().await;
+    let error = soon("the shutdown ends", workers.shutdown(Duration::from_millis(50))).await.unwrap_err();
+    assert_eq!(error.stuck, [(job.id(), "second".to_owned())]);
+    assert!(error.to_string().contains("could not stop phase `second`"), "{error}");
+    speller.0.gate.close();
+
+    let stepwell = Stepwell::sqlite(&path).open().await.unwrap();
+    let record = stepwell.job(job.id()).await.unwrap();
+    assert_eq!(record.state, JobState::Pending, "it was given back on behalf of its handler");
+    assert!(record.phases[1].interrupted && record.phases[1].result.is_none());
+    stepwell.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_that_spins_does_not_cost_its_job_the_lease() {
+    let (speller, stepwell, workers) = running(Second::Spin).await;
+    let job = stepwell.enqueue(Spell::new("a")).await.unwrap();
+    speller.begun().await;
+    // Five times as long as a lease lasts without a heartbeat.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    speller.0.gate.close();
+    assert_eq!(soon("the job ends", job.result()).await.unwrap(), "a123");
+    assert_eq!(speller.runs(), [1, 1, 1]);
+    workers.shutdown(Duration::from_secs(5)).await.unwrap();
+}
+
+#[tokio::test]
+async fn everything_after_the_end_is_told_that_it_is_closed() {
+    let (_, stepwell, workers) = running(Second::Return).await;
+    workers.shutdown(Duration::from_secs(5)).await.unwrap();
+    assert!(stepwell.enqueue(Spell::new("a")).await.unwrap_err().is_closed());
+    stepwell.close().await.unwrap();
+    let late = stepwell.start();
+    late.shutdown(Duration::ZERO).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_random_moments_nothing_is_lost_and_the_end_is_bounded() {
+    let rounds = std::env::var("STEPWELL_SHUTDOWN_ROUNDS").map_or(30, |text| text.parse().expect("a number"));
+    let mut random = StdRng::seed_from_u64(0x5707);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("queue.db");
+    let mut jobs = Vec::new();
+    for round in 0..rounds {
+        let speller = Speller::new(if round % 3 == 0 { Second::WaitPolitely } else { Second::Return });
+        let stepwell = Stepwell::sqlite(&path).worker(speller.clone()).open().await.unwrap();
+        let workers = stepwell.start();
+        for n in 0..random.random_range(0..20) {
+            jobs.push(stepwell.enqueue(Spell::new(&n.to_string())).await.unwrap().id());
+        }
+        // Also at once: in the middle of starting.
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..15))).await;
+        let grace = Duration::from_millis(random.random_range(0..30));
+        let begun = Instant::now();
+        if let Err(error) = workers.shutdown(grace).await {
+            assert!(error.stuck.is_empty(), "{error}");
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "round {round}: {:?}", begun.elapsed());
+    }
+    let stepwell = Stepwell::sqlite(&path).worker(Speller::new(Second::Return)).open().await.unwrap();
+    let workers = stepwell.start();
+    for id in &jobs {
+        let job = soon("every job ends", stepwell.handle::<Spell>(*id).ended()).await.unwrap();
+        assert_eq!((job.state, job.crashes), (JobState::Completed, 1), "no shutdown was taken for a crash");
+    }
+    workers.shutdown(Duration::from_secs(5)).await.unwrap();
+    println!("{rounds} shutdowns, {} jobs", jobs.len());
+}
