@@ -91,7 +91,8 @@ impl Error {
         Self(Arc::new(Inner { reason, source: Some(source.into()) }))
     }
 
-    /// A value from the caller that breaks a rule: `field` as the caller knows it, `problem` with the limit and the fix.
+    /// A value from the caller that breaks a rule: `field` as the caller knows it, `problem` with the limit and the
+    /// fix.
     pub fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::new(Reason::Invalid { field: field.into(), problem: problem.into() })
     }

@@ -70,7 +70,10 @@ impl FromStr for JobState {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self, Error> {
         let found = Self::ALL.into_iter().find(|state| state.as_str() == text);
-        found.ok_or_else(|| Error::invalid("state", format!("is unknown: {text:?}; it is one of pending, running, cancelling, completed, failed, cancelled")))
+        found.ok_or_else(|| {
+            let known = Self::ALL.map(Self::as_str).join(", ");
+            Error::invalid("state", format!("is unknown: {text:?}; it is one of {known}"))
+        })
     }
 }
 

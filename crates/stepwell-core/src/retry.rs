@@ -159,7 +159,11 @@ mod tests {
         }
 
         #[test]
-        fn a_policy_survives_storage(attempts in 1_u32..50, first in 0_u64..100_000, delays in proptest::collection::vec(0_u64..1_000_000, 0..5)) {
+        fn a_policy_survives_storage(
+            attempts in 1_u32..50,
+            first in 0_u64..100_000,
+            delays in proptest::collection::vec(0_u64..1_000_000, 0..5),
+        ) {
             for retry in [
                 Retry::exponential(attempts).starting_at(Duration::from_millis(first)),
                 Retry::delays(delays.iter().copied().map(Duration::from_millis)),

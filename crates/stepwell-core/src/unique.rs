@@ -16,7 +16,8 @@ pub struct Unique {
 }
 
 impl Unique {
-    /// At most one live (not yet ended) job of its kind with this key. Enqueueing another answers with the one there is.
+    /// At most one live (not yet ended) job of its kind with this key. Enqueueing another answers with the one there
+    /// is.
     pub fn key(key: impl ToString) -> Self {
         Self { key: key.to_string(), window_ms: None }
     }

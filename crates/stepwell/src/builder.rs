@@ -101,7 +101,8 @@ impl Builder {
         self.queues.insert(queue, at_once);
         self
     }
-    /// How long ended jobs and events are kept: 7 days for completed and cancelled jobs, 30 days for failed jobs and for
+    /// How long ended jobs and events are kept: 7 days for completed and cancelled jobs, 30 days for failed jobs and
+    /// for
     /// events, unless set.
     pub fn retention(mut self, retention: Retention) -> Self {
         self.config.retention = retention;
@@ -116,7 +117,8 @@ impl Builder {
         }
         self
     }
-    /// How long a call may wait for the write lock of the file: 30 s unless set. Then it answers that the store is busy,
+    /// How long a call may wait for the write lock of the file: 30 s unless set. Then it answers that the store is
+    /// busy,
     /// and names who holds the lock. Of no effect in memory.
     #[cfg_attr(not(feature = "sqlite"), expect(unused_mut, unused_variables))]
     pub fn busy_deadline(mut self, deadline: Duration) -> Self {

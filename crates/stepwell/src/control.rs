@@ -24,7 +24,8 @@ impl Stepwell {
         self.engine.store.apply(request).await
     }
 
-    /// Stops a job: at once if it waits; if it runs, its phase is asked to stop ([`Ctx::cancelled`](crate::Ctx::cancelled))
+    /// Stops a job: at once if it waits; if it runs, its phase is asked to stop
+    /// ([`Ctx::cancelled`](crate::Ctx::cancelled))
     /// and has a grace period for it. If the last phase completes all the same, the completion wins.
     ///
     /// Answers with the state that the job is in afterwards; on a job that has ended or is already cancelling, nothing

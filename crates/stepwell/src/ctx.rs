@@ -161,7 +161,8 @@ impl<J> Ctx<J> {
     pub fn epoch(&self) -> u64 {
         self.shared.epoch
     }
-    /// Whether an earlier try of this phase was cut off, by a crash or a shutdown, and may have left half of its effects.
+    /// Whether an earlier try of this phase was cut off, by a crash or a shutdown, and may have left half of its
+    /// effects.
     pub fn interrupted(&self) -> bool {
         self.shared.interrupted
     }

@@ -13,7 +13,8 @@ impl<J> Enqueue<'_, J> {
     ///
     /// # Errors
     /// If a field breaks a rule; if the transaction has only read so far (begin it with
-    /// `TransactionBehavior::Immediate`: SQLite refuses to turn a read into a write under load); or if the row cannot be
+    /// `TransactionBehavior::Immediate`: SQLite refuses to turn a read into a write under load); or if the row cannot
+    /// be
     /// written.
     pub fn in_sqlite(self, connection: &Connection) -> Result<JobHandle<J>> {
         let new = self.new?;

@@ -1,4 +1,5 @@
 //! How jobs are stopped, also those whose handlers do not listen.
+#![allow(clippy::unwrap_used, reason = "test code, in which a panic is the report")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Wrong input: each has a message that a user can act on.
+#![allow(clippy::unwrap_used, reason = "test code, in which a panic is the report")]
 
 mod support;
 

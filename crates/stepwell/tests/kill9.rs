@@ -3,6 +3,7 @@
 //! The test starts itself as a child that enqueues and works jobs on one file, and kills it again and again. What the
 //! child acknowledged was told to the parent through a pipe, so that it is known whatever happens to the child.
 //! `STEPWELL_KILL9_ROUNDS` and `STEPWELL_KILL9_SEED` set how often, and the moments.
+#![allow(clippy::unwrap_used, reason = "test code, in which a panic is the report")]
 #![cfg(feature = "sqlite")]
 
 mod support;

@@ -1,4 +1,5 @@
 //! How phases run, fail and go on.
+#![allow(clippy::unwrap_used, reason = "test code, in which a panic is the report")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! What the predecessor got wrong, each finding as a test with its name.
+#![allow(clippy::unwrap_used, reason = "test code, in which a panic is the report")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The README, executed.
+#![allow(clippy::unwrap_used, reason = "test code, in which a panic is the report")]
 use std::{
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,

@@ -1,5 +1,6 @@
 //! Shutdown: at random moments, twice, in the middle of starting, with handlers that do not stop.
 //! `STEPWELL_SHUTDOWN_ROUNDS` sets how many random moments.
+#![allow(clippy::unwrap_used, reason = "test code, in which a panic is the report")]
 
 mod support;
 

@@ -1,5 +1,10 @@
 //! What the engine's tests share: small jobs whose behaviour a test decides, and ways to wait without sleeping.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "test code, of which each binary uses a part"
+)]
 
 use std::{
     future::Future,
