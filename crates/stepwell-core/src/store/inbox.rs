@@ -160,7 +160,8 @@ mod tests {
 
     #[test]
     fn wrong_rows_name_their_column() {
-        let cases: [(&str, fn(&mut InboxEntry)); 10] = [
+        type Spoil = fn(&mut InboxEntry);
+        let cases: [(&str, Spoil); 10] = [
             ("v", |row| row.v = Some(9)),
             ("v", |row| row.v = None),
             ("job id", |row| row.id = Some("7".into())),
