@@ -196,6 +196,13 @@ impl Error {
             _ => None,
         }
     }
+    /// What is wrong with that field, without its name.
+    pub(crate) fn problem(&self) -> Option<&str> {
+        match &self.0.reason {
+            Reason::Invalid { problem, .. } => Some(problem),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Error {

@@ -6,11 +6,10 @@ use stepwell_core::{
     EventType, Job, JobId, JobState, Json, Name, PhaseSpec, PlanSpec, Retry, SessionId, Timestamp, Token,
     job::PlanRef,
     lease::Fence,
-    machine::{self, Claim, Command, Context, NewJob, Reject, RetryFrom, Transition, Verdict},
+    machine::{self, Claim, Command, Context, Edit, NewJob, Reject, RetryFrom, Transition, Verdict},
 };
 
 const NOW: Timestamp = Timestamp::from_micros(1_000_000_000);
-
 
 fn plan(phases: impl IntoIterator<Item = PhaseSpec>) -> PlanSpec {
     PlanSpec { kind: "kind".into(), phases: phases.into_iter().collect() }
@@ -117,4 +116,22 @@ fn a_deploy_that_allows_fewer_tries_than_are_spent_leaves_one_more() {
     let phase = again.running_phase().unwrap();
     assert_eq!((phase.tries, phase.max_tries), (3, 3));
     assert_eq!(fail(&again).state, JobState::Failed);
+}
+
+#[test]
+fn an_edit_over_a_limit_does_not_get_past_the_machine() {
+    let job = enqueued(&plan([PhaseSpec::new("a")]));
+    let edit = Edit { queue: Some("x".repeat(201).into()), ..Edit::default() };
+    let reject = by_operator(&job, &Command::Edit(edit)).unwrap_err();
+    assert!(matches!(&reject, Reject::Invalid { field, .. } if field == "queue"), "{reject:?}");
+}
+
+#[test]
+fn a_retrys_payload_is_named_once_when_it_is_refused() {
+    let mut job = enqueued(&plan([PhaseSpec::new("a")]));
+    job.state = JobState::Failed;
+    let payload = Some(Json::from_text(r#""\u0000""#).unwrap());
+    let retry = Command::Retry { from: RetryFrom::Unfinished, rerun: false, payload };
+    let error = stepwell_core::Error::from(by_operator(&job, &retry).unwrap_err());
+    assert!(error.to_string().starts_with("`payload` holds"), "{error}");
 }

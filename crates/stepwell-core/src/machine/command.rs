@@ -318,7 +318,11 @@ fn check_when(field: &str, when: When) -> Result<(), Error> {
     }
 }
 
-fn check_key(field: &str, key: &str) -> Result<(), Error> {
+/// Checks a unique key, an idempotency key or an attribute's value.
+///
+/// # Errors
+/// If it is longer than [`limits::KEY_BYTES_MAX`] or holds U+0000.
+pub(crate) fn check_key(field: &str, key: &str) -> Result<(), Error> {
     if key.len() > limits::KEY_BYTES_MAX {
         let (found, limit) = (key.len(), limits::KEY_BYTES_MAX);
         return Err(Error::invalid(

@@ -38,8 +38,7 @@ pub(super) fn retry(
         return Err(Reject::UniqueTaken(holder));
     }
     if let Some(payload) = payload {
-        check_payload(payload)
-            .map_err(|error| Reject::Invalid { field: "payload", problem: error.to_string() })?;
+        check_payload(payload).map_err(|error| Reject::refused(&error))?;
     }
     let first_reset = match from {
         RetryFrom::Unfinished => job.phases.len(),
@@ -110,7 +109,7 @@ fn position_of(job: &Job, name: &Name) -> Result<usize, Reject> {
     job.phases.iter().position(|phase| phase.name == *name).ok_or_else(|| {
         let known: Vec<&str> = job.phases.iter().map(|phase| &*phase.name).collect();
         let problem = format!("`{name}` is not one of the job's phases: {}", known.join(", "));
-        Reject::Invalid { field: "phase", problem }
+        Reject::Invalid { field: "phase".into(), problem }
     })
 }
 
@@ -118,6 +117,8 @@ pub(super) fn edit(job: &Job, edit: &Edit, now: Timestamp) -> Result<Transition,
     if job.state != JobState::Pending {
         return Err(Reject::WrongState { action: "edit", state: job.state });
     }
+    // Here, and not only at the door: what breaks a limit must not get into a store, whoever asks.
+    edit.check().map_err(|error| Reject::refused(&error))?;
     let mut draft = Draughtsman::of(job);
     let mut changed = serde_json::Map::new();
     if let Some(payload) = &edit.payload {

@@ -155,10 +155,11 @@ fn check_bytes(field: &'static str, value: &Json, limit: usize) -> Result<(), Re
     if value.bytes() > limit {
         let problem =
             format!("is {} bytes long, the limit is {limit}; store the data elsewhere", value.bytes());
-        return Err(Reject::Invalid { field, problem });
+        return Err(Reject::Invalid { field: field.into(), problem });
     }
     if value.has_nul() {
-        return Err(Reject::Invalid { field, problem: "holds the character U+0000; remove it".into() });
+        let problem = "holds the character U+0000; remove it".into();
+        return Err(Reject::Invalid { field: field.into(), problem });
     }
     Ok(())
 }

@@ -101,7 +101,7 @@ pub enum Reject {
     /// A value breaks a rule.
     Invalid {
         /// The field.
-        field: &'static str,
+        field: String,
         /// The rule.
         problem: String,
     },
@@ -119,6 +119,14 @@ impl From<Reject> for Error {
             Reject::Held => Self::held(),
             Reject::Invalid { field, problem } => Self::invalid(field, problem),
         }
+    }
+}
+
+impl Reject {
+    /// A value that a check refused.
+    pub(super) fn refused(error: &Error) -> Self {
+        let field = error.field().unwrap_or_default().to_owned();
+        Self::Invalid { field, problem: error.problem().unwrap_or_default().to_owned() }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     id::JobId,
     json::Json,
-    machine::NewJob,
+    machine::{NewJob, command::check_key},
     name::Name,
     schedule::When,
     time::Timestamp,
@@ -93,6 +93,9 @@ impl InboxEntry {
             (Some(key), Some(within)) => Some(Unique::key(key).within(millis("unique_within_ms", within)?)),
             (None, _) => None,
         };
+        if let Some(key) = &self.idempotency_key {
+            check_key("idempotency_key", key)?;
+        }
         let when = match (self.delay_ms, self.run_at) {
             (Some(_), Some(_)) => {
                 return Err(Error::invalid("delay_ms", "and `run_at` are both given; give one"));
@@ -161,7 +164,7 @@ mod tests {
     #[test]
     fn wrong_rows_name_their_column() {
         type Spoil = fn(&mut InboxEntry);
-        let cases: [(&str, Spoil); 10] = [
+        let cases: [(&str, Spoil); 12] = [
             ("v", |row| row.v = Some(9)),
             ("v", |row| row.v = None),
             ("job id", |row| row.id = Some("7".into())),
@@ -170,6 +173,8 @@ mod tests {
             ("payload", |row| row.payload = Some(r#""\u0000""#.into())),
             ("priority", |row| row.priority = Some(40_000)),
             ("tags", |row| row.tags = Some("{}".into())),
+            ("idempotency_key", |row| row.idempotency_key = Some("x".repeat(501))),
+            ("idempotency_key", |row| row.idempotency_key = Some("a\0b".into())),
             ("delay_ms", |row| row.delay_ms = Some(-1)),
             ("delay_ms", |row| (row.delay_ms, row.run_at) = (Some(1), Some(1))),
         ];
