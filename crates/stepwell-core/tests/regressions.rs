@@ -1,4 +1,5 @@
 //! Bugs that the machine had, one test each, named after what went wrong.
+#![allow(clippy::unwrap_used, reason = "test code, in which a panic is the report")]
 
 use std::{sync::Arc, time::Duration};
 
@@ -134,4 +135,15 @@ fn a_retrys_payload_is_named_once_when_it_is_refused() {
     let retry = Command::Retry { from: RetryFrom::Unfinished, rerun: false, payload };
     let error = stepwell_core::Error::from(by_operator(&job, &retry).unwrap_err());
     assert!(error.to_string().starts_with("`payload` holds"), "{error}");
+}
+
+#[test]
+fn a_late_delivery_about_an_earlier_run_does_not_count_for_the_next_one() {
+    let job = enqueued(&plan([PhaseSpec::new("a")]));
+    let delivered = Command::RecordWebhook { delivered: true, data: Json::null() };
+    let retried = by_operator(&job, &delivered).unwrap();
+    assert!(!retried.job.details.webhook_sent);
+    assert_eq!(types(&retried), [EventType::WebhookDelivered]);
+    let ended = by_operator(&job, &Command::Cancel { grace: Duration::ZERO }).unwrap().job;
+    assert!(by_operator(&ended, &delivered).unwrap().job.details.webhook_sent);
 }
