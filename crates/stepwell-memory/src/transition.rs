@@ -16,7 +16,8 @@ use crate::{
 pub(crate) fn insert(tx: &mut Tx<'_>, transition: Transition, payload: &Json) -> Result<()> {
     let Transition { job, events, writes, .. } = transition;
     if tx.state.keys.contains(&job.id) {
-        return Err(Error::invalid("job id", format!("{} is taken; every job needs a new one", job.id)));
+        let problem = format!("is taken: a job {} exists already; make a new one", job.id);
+        return Err(Error::invalid("id", problem));
     }
     let key = tx.state.meta.next_key;
     tx.state.meta.next_key += 1;

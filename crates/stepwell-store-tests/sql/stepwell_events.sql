@@ -1,0 +1,1 @@
+SELECT * FROM stepwell_events ORDER BY pos

@@ -1,0 +1,1 @@
+SELECT * FROM stepwell_jobs ORDER BY id

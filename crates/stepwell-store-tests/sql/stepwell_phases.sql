@@ -1,0 +1,1 @@
+SELECT * FROM stepwell_phases ORDER BY job_id, position

@@ -1,0 +1,124 @@
+use crate::prelude::*;
+
+async fn alive(w: &World, session: SessionId) -> bool {
+    w.store().beat(session).expect("the beat is recorded").alive
+}
+
+async fn listed(w: &World) -> Vec<SessionId> {
+    let mut sessions: Vec<SessionId> =
+        w.store().sessions().await.expect("readable").iter().map(|session| session.id).collect();
+    sessions.sort();
+    sessions
+}
+
+pub async fn an_open_session_is_listed_as_it_was_given(w: &mut World) {
+    let session = Session {
+        id: SessionId::from_bytes([7; 16]),
+        node: "host-1:4242 \u{e9}".into(),
+        started_at: w.now(),
+        kinds: vec![("x".into(), 3), ("y".into(), 1)],
+        queues: vec![("a".into(), 10), ("b".into(), 1)],
+    };
+    w.store().open_session(session.clone()).await.expect("opened");
+    assert_eq!(w.store().sessions().await.expect("readable"), [session]);
+}
+
+pub async fn a_beat_keeps_a_session_alive(w: &mut World) {
+    let (worker, hold) = w.claimed().await;
+    for _ in 0..20 {
+        w.advance(seconds(10));
+        assert!(alive(w, worker.session).await);
+        assert_eq!(w.maintain().await.reaped, 0);
+    }
+    assert_eq!(w.row(hold.id).await, hold.job);
+}
+
+pub async fn a_session_that_does_not_beat_dies(w: &mut World) {
+    let (worker, hold) = w.claimed().await;
+    w.outlive_sessions();
+    assert_eq!(w.maintain().await.reaped, 1);
+    assert_eq!(w.row(hold.id).await.reason, Some(Reason::Interrupted));
+    assert!(!alive(w, worker.session).await);
+    assert!(listed(w).await.is_empty());
+}
+
+pub async fn death_is_final(w: &mut World) {
+    let worker = w.worker().await;
+    w.outlive_sessions();
+    w.maintain().await;
+    for _ in 0..3 {
+        assert!(!alive(w, worker.session).await);
+    }
+    w.maintain().await;
+    assert!(!alive(w, worker.session).await, "it does not come back");
+    assert!(w.try_claim(&worker, 1).await.expect_err("it is dead").is_lease_lost());
+}
+
+pub async fn a_late_beat_saves_a_session_that_nobody_found_dead(w: &mut World) {
+    let (worker, hold) = w.claimed().await;
+    w.outlive_sessions();
+    assert!(alive(w, worker.session).await, "nobody took its jobs");
+    assert_eq!(w.maintain().await.reaped, 0);
+    assert_eq!(w.finish(&hold).await.state, JobState::Completed);
+}
+
+pub async fn whoever_asks_is_not_found_dead_by_himself(w: &mut World) {
+    let (worker, hold) = w.claimed().await;
+    let other = w.worker().await;
+    w.outlive_sessions();
+    w.maintain_for(Some(worker.session), 0.0).await;
+    assert_eq!(w.row(hold.id).await, hold.job);
+    assert!(alive(w, worker.session).await);
+    assert!(!alive(w, other.session).await, "the other one was late too");
+}
+
+pub async fn a_session_that_never_was_is_not_alive(w: &mut World) {
+    assert!(!alive(w, SessionId::from_bytes([9; 16])).await);
+}
+
+pub async fn a_closed_session_is_dead(w: &mut World) {
+    let worker = w.worker().await;
+    let other = w.worker().await;
+    w.store().close_session(worker.session).await.expect("closed");
+    assert!(!alive(w, worker.session).await);
+    assert_eq!(listed(w).await, [other.session]);
+    w.store().close_session(worker.session).await.expect("a second close is no error");
+}
+
+pub async fn what_a_closed_session_still_owned_is_reaped(w: &mut World) {
+    let (worker, hold) = w.claimed().await;
+    w.store().close_session(worker.session).await.expect("closed");
+    assert_eq!(w.row(hold.id).await.state, JobState::Running, "not yet");
+    assert_eq!(w.maintain().await.reaped, 1);
+    assert_eq!(w.row(hold.id).await.state, JobState::Pending);
+}
+
+pub async fn an_owner_whose_session_died_still_owns_what_nobody_took(w: &mut World) {
+    let (worker, hold) = w.claimed().await;
+    w.store().close_session(worker.session).await.expect("closed");
+    assert_eq!(w.finish(&hold).await.state, JobState::Completed);
+    assert_eq!(w.maintain().await.reaped, 0);
+}
+
+pub async fn many_jobs_of_a_dead_session_take_several_passes(w: &mut World) {
+    let n = limits::MAINTENANCE_BATCH_MAX + 30;
+    let jobs: Vec<NewJob> = (0..n).map(|_| w.new_job()).collect();
+    w.store().enqueue(jobs).await.expect("stored");
+    let worker = w.worker().await;
+    assert_eq!(w.claim(&worker, 1_000).await.len(), n);
+    w.store().close_session(worker.session).await.expect("closed");
+    let first = w.maintain().await;
+    assert_eq!((first.reaped, first.more), (limits::MAINTENANCE_BATCH_MAX, true));
+    let second = w.maintain().await;
+    assert_eq!((second.reaped, second.more), (30, false));
+    assert!(w.store().owned(worker.session).await.expect("readable").is_empty());
+}
+
+pub async fn a_claim_holds_no_more_than_its_limit(w: &mut World) {
+    let n = limits::CLAIM_BATCH_MAX + 10;
+    let jobs: Vec<NewJob> = (0..n).map(|_| w.new_job()).collect();
+    w.store().enqueue(jobs).await.expect("stored");
+    let worker = w.worker().await;
+    assert_eq!(w.claim(&worker, n).await.len(), limits::CLAIM_BATCH_MAX);
+    assert_eq!(w.claim(&worker, n).await.len(), 10);
+}

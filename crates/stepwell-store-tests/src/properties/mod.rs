@@ -1,0 +1,1 @@
+//! Random operations, on two stores at once.
