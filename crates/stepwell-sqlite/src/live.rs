@@ -1,6 +1,7 @@
 //! Heartbeats: a side file with a slot for each session.
 //!
-//! They do not go through the writer. A long transaction of the application on the same file would hold them all up, and
+//! They do not go through the writer. A long transaction of the application on the same file would hold them all up,
+//! and
 //! the first process to get through would bury everyone else.
 //!
 //! | bytes of a slot | |
@@ -14,7 +15,10 @@ use std::{
     io,
     os::unix::fs::FileExt,
     path::Path,
-    sync::{PoisonError, RwLock},
+    sync::{
+        PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -33,13 +37,14 @@ pub(crate) struct Live {
     manual: Option<Clock>,
     /// The sessions of this process.
     slots: RwLock<HashMap<SessionId, u32>>,
+    closed: AtomicBool,
 }
 
 impl Live {
     pub(crate) fn open(path: &Path, clock: &Clock) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let manual = clock.is_manual().then(|| clock.clone());
-        Ok(Self { file, manual, slots: RwLock::default() })
+        Ok(Self { file, manual, slots: RwLock::default(), closed: AtomicBool::new(false) })
     }
     /// The time by which beats are measured.
     pub(crate) fn time(&self) -> Duration {
@@ -59,6 +64,10 @@ impl Live {
         self.slots.write().unwrap_or_else(PoisonError::into_inner).insert(session, slot);
         Ok(())
     }
+    /// Nothing is written from now on: the heartbeat's thread may outlast the store by a beat.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
     /// Forgets a session of this process.
     pub(crate) fn leave(&self, session: SessionId) {
         self.slots.write().unwrap_or_else(PoisonError::into_inner).remove(&session);
@@ -66,6 +75,9 @@ impl Live {
 
     /// Keeps a session of this process alive, unless it was found dead.
     pub(crate) fn beat(&self, session: SessionId) -> Result<Beat> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::closed());
+        }
         let slot = self.slots.read().unwrap_or_else(PoisonError::into_inner).get(&session).copied();
         let Some(slot) = slot else { return Ok(Beat { alive: false }) };
         if self.is_buried(session, slot) {

@@ -307,6 +307,7 @@ impl Store for Sqlite {
 
     fn close(&self) -> Answer<'_, ()> {
         Box::pin(async move {
+            self.live.close();
             self.readers.close();
             let closed = match &self.pen {
                 Pen::Threaded { sender, .. } => {
