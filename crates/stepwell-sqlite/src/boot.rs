@@ -4,7 +4,8 @@ use std::time::Duration;
 
 /// The time since the machine started.
 ///
-/// Heartbeats are compared between processes, so the monotonic clock of one of them would not do; and a laptop that slept
+/// Heartbeats are compared between processes, so the monotonic clock of one of them would not do; and a laptop that
+/// slept
 /// must find its sessions stale when it wakes. This clock says nothing about the time of day, and no job sees it.
 pub(crate) fn elapsed() -> Duration {
     #[cfg(target_os = "linux")]

@@ -24,7 +24,8 @@ const STATEMENTS_MAX: usize = 160;
 pub(crate) fn check_library(version: i32, text: &str) -> Result<()> {
     if version < LIBRARY_MIN {
         return Err(Error::refused(format!(
-            "SQLite {text} can lose committed data when several connections use a write-ahead log; Stepwell needs 3.51.3 or \
+            "SQLite {text} can lose committed data when several connections use a write-ahead log; Stepwell \
+             needs 3.51.3 or \
              later: build with the feature `bundled`, or link a newer library"
         )));
     }

@@ -78,7 +78,8 @@ impl Ledger {
 
     /// Runs one operation so that it happens as a whole or not at all, whatever becomes of its neighbours.
     ///
-    /// A savepoint would cost every operation a copy of each page that it touches. Nearly all operations that fail do so
+    /// A savepoint would cost every operation a copy of each page that it touches. Nearly all operations that fail do
+    /// so
     /// before their first write, and then there is nothing to undo. The rare other one marks the transaction as torn:
     /// it is rolled back, and run again with savepoints.
     pub(crate) fn step<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {

@@ -78,7 +78,8 @@ impl Reader {
         scan().map_err(error::of("list jobs"))
     }
 
-    /// The keys of all jobs that can match, in the order of the list, if an index has them and they are few. Five failed
+    /// The keys of all jobs that can match, in the order of the list, if an index has them and they are few. Five
+    /// failed
     /// jobs among ten million completed ones are found at once.
     fn few_keys(&mut self, filter: &JobFilter, page: &PageRequest) -> Result<Option<Vec<i64>>> {
         let mut keys = match (&filter.unique_key, filter.state) {

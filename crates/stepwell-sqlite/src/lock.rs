@@ -1,7 +1,8 @@
 //! Whose turn it is to write, among all processes that use a file.
 //!
 //! SQLite's own lock is not fair: of two busy writers, one waits for seconds. So a writer first takes the lock file
-//! `next`, then the lock file `write`, then gives `next` back: whoever waits for `write` stands first in line, and nobody
+//! `next`, then the lock file `write`, then gives `next` back: whoever waits for `write` stands first in line, and
+//! nobody
 //! can overtake him. Only then it asks SQLite, where no other Stepwell process can be in its way any more.
 
 use std::{

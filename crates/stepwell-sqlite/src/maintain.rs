@@ -23,7 +23,8 @@ pub(crate) fn take_in(ledger: &mut Ledger) -> Result<usize> {
     ledger.step(|ledger| operations::take_in(ledger, ledger.now, STEP_MAX))
 }
 
-/// Finds sessions that are dead, marks them, and answers with all that are marked. A mark is final: a session that was found
+/// Finds sessions that are dead, marks them, and answers with all that are marked. A mark is final: a session that
+/// was found
 /// dead claims nothing any more, even if its process wakes up.
 pub(crate) fn find_dead(
     ledger: &mut Ledger,

@@ -62,7 +62,8 @@ fn check(applied: &[Applied]) -> Result<()> {
         let Some(migration) = MIGRATIONS.get(nth) else {
             let known = MIGRATIONS.len();
             return Err(Error::refused(format!(
-                "the database has schema version {version} (`{name}`), and this release knows versions up to {known}: a newer \
+                "the database has schema version {version} (`{name}`), and this release knows versions up to \
+                 {known}: a newer \
                  release of Stepwell has opened it; use that release or a later one, or another file"
             )));
         };

@@ -36,7 +36,8 @@ impl Sqlite {
     /// Opens a store. It blocks until the file is checked and, after an unclean stop, put in order.
     ///
     /// # Errors
-    /// If the file, its directory or the library cannot be used, each with what to do about it; or if another program holds
+    /// If the file, its directory or the library cannot be used, each with what to do about it; or if another program
+    /// holds
     /// the file for longer than the deadline.
     pub fn open(options: SqliteOptions) -> Result<Self> {
         connection::check_library(rusqlite::version_number(), rusqlite::version())?;
@@ -48,7 +49,8 @@ impl Sqlite {
         let clock = options.clock.clone().unwrap_or_else(Clock::system);
         let unwritable = |error: std::io::Error| {
             Error::refused(format!(
-                "cannot create files in {}: {error}; the database needs lock files beside it: create the directory, or give \
+                "cannot create files in {}: {error}; the database needs lock files beside it: create the \
+                 directory, or give \
                  this user write permission on it",
                 directory.display()
             ))
@@ -65,7 +67,8 @@ impl Sqlite {
         let behind = clock.not_before(head.clock);
         if behind > CLOCK_STEP_NOTICED {
             notices.push(format!(
-                "the machine's clock is {} s behind the latest time in the store, which goes on from there; set the clock",
+                "the machine's clock is {} s behind the latest time in the store, which goes on from there; \
+                 set the clock",
                 behind.as_secs()
             ));
         }

@@ -48,7 +48,8 @@ pub(crate) fn quick_check(conn: &Connection) -> Result<()> {
     match found == "ok" {
         true => Ok(()),
         false => Err(Error::fatal(format!(
-            "the database is damaged (found by the check after an unclean stop: {}); stop every program that uses the file, \
+            "the database is damaged (found by the check after an unclean stop: {}); stop every program that \
+             uses the file, \
              keep a copy of it, and restore a backup",
             found.replace('\n', " ")
         ))),

@@ -1,7 +1,9 @@
 //! Sessions: who is alive, and how the others know.
 //!
-//! A session holds a lock file beside the database for as long as its process lives. Whoever can take that lock knows at
-//! once that the process is gone. A process that is there but does not move is found by its heartbeat; that takes longer,
+//! A session holds a lock file beside the database for as long as its process lives. Whoever can take that lock knows
+//! at
+//! once that the process is gone. A process that is there but does not move is found by its heartbeat; that takes
+//! longer,
 //! and two looks.
 
 use std::{
@@ -89,8 +91,10 @@ impl Sessions {
         }
     }
 
-    /// Whether a session whose process may be there is dead: without a fresh heartbeat, and still without one at a second
-    /// look, a third of its life later, after a write of ours got through. A machine that slept, or a file that was locked
+    /// Whether a session whose process may be there is dead: without a fresh heartbeat, and still without one at a
+    /// second
+    /// look, a third of its life later, after a write of ours got through. A machine that slept, or a file that was
+    /// locked
     /// for long, thus buries nobody who is about to beat again.
     pub(crate) fn is_stale(&self, known: &Known, live: &Live, commits: u64) -> bool {
         let now = live.time();

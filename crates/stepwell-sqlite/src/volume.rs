@@ -4,7 +4,8 @@ use std::path::Path;
 
 use stepwell_core::{Error, Result};
 
-/// File systems on which the processes of several machines, or of a machine and its guests, do not share memory and locks
+/// File systems on which the processes of several machines, or of a machine and its guests, do not share memory and
+/// locks
 /// as SQLite's write-ahead log needs it: by the number that the kernel gives them.
 const REMOTE: [(u32, &str); 7] = [
     (0x6969, "NFS"),
@@ -28,7 +29,8 @@ pub(crate) fn check(directory: &Path) -> Result<()> {
 fn check_kind(magic: u32, directory: &Path) -> Result<()> {
     let Some((_, name)) = REMOTE.iter().find(|(known, _)| *known == magic) else { return Ok(()) };
     Err(Error::refused(format!(
-        "{} is on a {name} file system, where SQLite cannot keep several processes apart and may lose data; put the file on a \
+        "{} is on a {name} file system, where SQLite cannot keep several processes apart and may lose data; put \
+         the file on a \
          local disk, or allow it explicitly if no other machine ever opens it",
         directory.display()
     )))

@@ -25,7 +25,8 @@ use crate::{
     lock::Turn,
 };
 
-/// How long the writer goes on without a gap. SQLite's own waiting is by trial: a foreign program that wants to write must
+/// How long the writer goes on without a gap. SQLite's own waiting is by trial: a foreign program that wants to write
+/// must
 /// find the lock free by chance.
 const UNBROKEN_MAX: Duration = Duration::from_millis(25);
 /// The gap.
@@ -152,7 +153,8 @@ impl Writer {
         }
     }
 
-    /// Empties a write-ahead log that grew because a reader held on to it. If one still does, the next look tries again.
+    /// Empties a write-ahead log that grew because a reader held on to it. If one still does, the next look tries
+    /// again.
     fn bound_wal(&self) {
         if std::fs::metadata(&self.wal).is_ok_and(|wal| wal.len() > WAL_BYTES_MAX) {
             drop(self.checkpoint());

@@ -248,7 +248,8 @@ async fn follow(
             }
             view.show(event);
         }
-        // Dead processes are recovered from before anything is claimed: with the first claim, or when there is nothing to
+        // Dead processes are recovered from before anything is claimed: with the first claim, or when there is
+        // nothing to
         // claim, it is known how many jobs go on.
         let claimed = event.is_some_and(|event| matches!(event.change, Change::Started | Change::Resumed));
         let idle = !claimed && is_idle(stepwell).await?;

@@ -171,7 +171,8 @@ pub(super) fn delete(job: &Job, held: bool) -> Result<Transition, Reject> {
 pub(super) fn record_webhook(job: &Job, delivered: bool, data: &Json) -> Transition {
     let mut draft = Draughtsman::of(job);
     let ty = if delivered { EventType::WebhookDelivered } else { EventType::WebhookFailed };
-    // A job that goes on was retried since: what was delivered is the end of an earlier run, and this one's is still due.
+    // A job that goes on was retried since: what was delivered is the end of an earlier run, and this one's is still
+    // due.
     draft.job.details.webhook_sent |= delivered && job.state.is_terminal();
     draft.events.push(Draft { ty, phase: None, attempt: draft.job.attempt, data: Some(data.clone()) });
     draft.job.next_seq += 1;

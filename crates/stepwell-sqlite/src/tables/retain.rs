@@ -48,7 +48,8 @@ impl Ledger {
         Ok((0..).zip(rows).take_while(wanted).map(|(_, row)| row).collect())
     }
 
-    /// Completed jobs have no index by their end: ten million of them would pay for it at every completion. The log is in
+    /// Completed jobs have no index by their end: ten million of them would pay for it at every completion. The log
+    /// is in
     /// that order already, so it is walked from where the last pass stood, up to the first job that is to be kept.
     fn walk_completed(&mut self, cutoff: Timestamp, excess: u64, limit: usize) -> Result<Vec<Row>> {
         let end = (self.head.walk_pos + WALK_MAX).min(self.head.next_pos.saturating_sub(1));

@@ -1,6 +1,6 @@
 use crate::prelude::*;
 
-pub(super) fn fail(phase: &str, verdict: Verdict) -> Command {
+pub(crate) fn fail(phase: &str, verdict: Verdict) -> Command {
     fail_by(phase, verdict, Retry::default(), 1.0)
 }
 

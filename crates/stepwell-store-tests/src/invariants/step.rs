@@ -57,7 +57,7 @@ fn job(shown: &Shown, later: &Shown, after: &Snapshot, head: u64, findings: &mut
     findings.expect("I4", shown.payload == later.payload || may_change, || named("its payload changed"));
     let left_the_end = was.state.is_terminal() && is.state != was.state;
     findings.expect("I3", !left_the_end || events.contains(&EventType::Retried), || named("left its end"));
-    findings.expect("I30", is.next_seq - was.next_seq == events.len() as u64, || named("its events"));
+    findings.expect("I30", is.next_seq == was.next_seq + events.len() as u64, || named("its events"));
     for phase in was.phases.iter().filter(|_| is.run == was.run) {
         let (Some(recorded), Some(now)) = (&phase.result, is.phase(phase.stored_name())) else { continue };
         let same = now.result.as_ref().is_some_and(|now| now.hash == recorded.hash);
