@@ -27,7 +27,7 @@ pub(super) fn claim(job: &Job, claim: &Claim, now: Timestamp) -> Result<Transiti
     draft.job.phases = matched.phases;
     for phase in draft.job.phases.iter_mut().filter(|phase| phase.state == PhaseState::Pending) {
         // A deploy may allow fewer tries than are spent. The job was promised another one, and that is then the last.
-        phase.max_tries = phase.max_tries.max(phase.tries + 1);
+        phase.max_tries = phase.max_tries.max(phase.tries.saturating_add(1));
     }
     draft.job.plan = Some(claim.plan_ref.clone());
 
@@ -45,9 +45,9 @@ pub(super) fn claim(job: &Job, claim: &Claim, now: Timestamp) -> Result<Transiti
         draft.job.phases.iter().any(|phase| phase.state == PhaseState::Completed || phase.interrupted);
     draft.job.state = JobState::Running;
     draft.job.reason = None;
-    draft.job.epoch += 1;
-    draft.job.attempt += 1;
-    draft.job.crashes += 1;
+    draft.job.epoch = draft.job.epoch.saturating_add(1);
+    draft.job.attempt = draft.job.attempt.saturating_add(1);
+    draft.job.crashes = draft.job.crashes.saturating_add(1);
     draft.job.lease = Some(Lease { session: claim.session, token: claim.token });
     let ty = if resumed { EventType::Resumed } else { EventType::Started };
     draft.say(ty, Some(json!({ "session": claim.session })));

@@ -113,7 +113,7 @@ pub(super) fn give_up_lease(job: &mut Job, reason: Reason, available_at: Timesta
     job.state = JobState::Pending;
     job.reason = Some(reason);
     job.lease = None;
-    job.epoch += 1;
+    job.epoch = job.epoch.saturating_add(1);
     job.available_at = available_at;
 }
 
@@ -122,7 +122,7 @@ pub(super) fn close(job: &mut Job, state: JobState, reason: Option<Reason>, now:
     job.state = state;
     job.reason = reason;
     job.lease = None;
-    job.epoch += 1;
+    job.epoch = job.epoch.saturating_add(1);
     job.finished_at = Some(now);
     job.cancel_deadline = None;
 }

@@ -56,7 +56,7 @@ pub(super) fn retry(
         let stored = phase.stored_name().clone();
         if let Some(recorded) = phase.result.take() {
             writes.push(Write::Archive { phase: stored.clone(), run: job.run, inline: recorded.inline });
-            phase.discarded += 1;
+            phase.discarded = phase.discarded.saturating_add(1);
         }
         if reset {
             if std::mem::take(&mut phase.checkpoint) {
@@ -81,10 +81,10 @@ pub(super) fn retry(
     let row = &mut draft.job;
     row.state = JobState::Pending;
     row.reason = Some(Reason::Retried);
-    row.run += 1;
+    row.run = row.run.saturating_add(1);
     row.attempt = 0;
     row.crashes = 0;
-    row.epoch += 1;
+    row.epoch = row.epoch.saturating_add(1);
     row.available_at = context.now;
     row.expires_at = None;
     row.cancel_requested_at = None;
@@ -175,6 +175,6 @@ pub(super) fn record_webhook(job: &Job, delivered: bool, data: &Json) -> Transit
     // due.
     draft.job.details.webhook_sent |= delivered && job.state.is_terminal();
     draft.events.push(Draft { ty, phase: None, attempt: draft.job.attempt, data: Some(data.clone()) });
-    draft.job.next_seq += 1;
+    draft.job.next_seq = draft.job.next_seq.saturating_add(1);
     draft.done()
 }

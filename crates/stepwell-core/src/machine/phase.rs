@@ -29,7 +29,7 @@ pub(super) fn start(job: &Job, now: Timestamp) -> Result<Transition, Reject> {
         return Ok(finish_completed(draft, now));
     };
     phase.state = PhaseState::Running;
-    phase.tries += 1;
+    phase.tries = phase.tries.saturating_add(1);
     phase.started_at = Some(now);
     phase.finished_at = None;
     let (name, data) = (phase.name.clone(), json!({ "try": phase.tries }));

@@ -140,7 +140,8 @@ pub(super) struct Draughtsman {
 impl Draughtsman {
     pub(super) fn of(job: &Job) -> Self {
         let mut job = job.clone();
-        job.version += 1;
+        // Here and elsewhere a counter that is full stays full: a row may be damaged, and no row may cause a panic.
+        job.version = job.version.saturating_add(1);
         Self { job, events: Vec::new(), writes: Vec::new() }
     }
     /// Appends an event about the job.
@@ -155,7 +156,7 @@ impl Draughtsman {
         // A `Value` always encodes: its keys are strings.
         let data = data.and_then(|data| Json::of(&data).ok());
         self.events.push(Draft { ty, phase, attempt: self.job.attempt, data });
-        self.job.next_seq += 1;
+        self.job.next_seq = self.job.next_seq.saturating_add(1);
     }
     pub(super) fn write(&mut self, write: Write) {
         self.writes.push(write);
