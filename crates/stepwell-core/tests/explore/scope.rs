@@ -62,7 +62,7 @@ struct Outline {
 }
 
 impl Scope {
-    fn build(outline: Outline, large: bool) -> Self {
+    fn build(outline: Outline, scale: u32) -> Self {
         let Outline { name, plans, new, known_at_enqueue, edits, webhooks, restores, runs_max } = outline;
         let plans: Vec<(Arc<PlanSpec>, PlanRef)> = (1..)
             .zip(plans)
@@ -102,10 +102,10 @@ impl Scope {
             edits,
             webhooks,
             restores,
-            remembers: large || matches!(name, "queues" | "fan-out" | "renamed" | "restored"),
-            runs_max: if large { 3 } else { runs_max },
-            attempts_told: if large { 4 } else { 1 },
-            lag_told: if restores { 6 } else { 1 },
+            remembers: scale > 0 || matches!(name, "queues" | "fan-out" | "renamed" | "restored"),
+            runs_max: runs_max + scale,
+            attempts_told: 1 + 3 * scale,
+            lag_told: if restores { 6 } else { i64::from(scale).max(1) },
             newborn,
             born,
             results,
@@ -210,8 +210,8 @@ fn outline(name: &'static str, plans: Vec<Vec<PhaseSpec>>) -> Outline {
     }
 }
 
-/// Every scope. `large` widens their bounds, for runs that have the time.
-pub(crate) fn all(large: bool) -> Vec<Scope> {
+/// Every scope. `scale` widens their bounds, for runs that have the time.
+pub(crate) fn all(scale: u32) -> Vec<Scope> {
     let gpu = |phase: PhaseSpec| PhaseSpec { queue: Some("gpu".into()), ..phase };
     let renamed = PhaseSpec { renamed_from: Some("a".into()), ..phase("a2", &[]) };
     let each = PhaseSpec { fan_out: true, ..phase("each", &["list"]) };
@@ -275,5 +275,5 @@ pub(crate) fn all(large: bool) -> Vec<Scope> {
             ..outline("restored", vec![vec![phase("a", &[]), phase("b", &["a"])]])
         },
     ];
-    outlines.into_iter().map(|outline| Scope::build(outline, large)).collect()
+    outlines.into_iter().map(|outline| Scope::build(outline, scale)).collect()
 }
