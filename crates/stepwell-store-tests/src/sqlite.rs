@@ -44,6 +44,7 @@ impl OnSqlite {
             _ => include_str!("../sql/stepwell_events.sql"),
         };
         let mut statement = self.foreign.prepare_cached(statement)?;
+        #[allow(clippy::useless_conversion, reason = "an older rusqlite of the range answers with a list")]
         let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
         let rows = statement.query_map([], |row| {
             let cells = columns.iter().enumerate().map(|(nth, column)| {

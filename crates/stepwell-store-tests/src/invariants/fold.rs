@@ -38,10 +38,10 @@ struct Fold {
 
 /// Events that only an owner, or whoever stops him, gives rise to.
 trait OfAnOwner {
-    fn is_of_an_owner(self) -> bool;
+    fn of_an_owner(self) -> bool;
 }
 impl OfAnOwner for EventType {
-    fn is_of_an_owner(self) -> bool {
+    fn of_an_owner(self) -> bool {
         !matches!(self, Self::Started | Self::Resumed | Self::Edited | Self::Cancelled | Self::PhaseSkipped)
     }
 }
@@ -55,7 +55,7 @@ impl Fold {
         // A phase's end says nothing of the hand-over to another queue that goes with it, and bookkeeping nothing at
         // all.
         if !matches!(event.ty, EventType::WebhookDelivered | EventType::WebhookFailed) {
-            if self.may_be_handed_over && !event.ty.is_of_an_owner() {
+            if self.may_be_handed_over && !event.ty.of_an_owner() {
                 self.state = Some(Pending);
             }
             self.may_be_handed_over = event.ty == EventType::PhaseCompleted && self.state == Some(Running);
