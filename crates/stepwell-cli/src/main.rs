@@ -1,6 +1,8 @@
 //! The `stepwell` program.
 
+mod commands;
 mod dev;
+mod failure;
 
 use std::process::ExitCode;
 
@@ -16,25 +18,20 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs demonstration jobs with real work on a directory: hashes and compresses its files, durably.
-    Dev(dev::Options),
+    /// Hashes and compresses the files of a directory, durably: interrupt it in any way, and start it again.
+    Dev(commands::dev::Arguments),
     /// Prints the version.
     Version,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match Arguments::parse().command {
-        Command::Version => {
-            println!("stepwell {}", env!("CARGO_PKG_VERSION"));
-            ExitCode::SUCCESS
-        }
-        Command::Dev(options) => match dev::run(options).await {
-            Ok(code) => ExitCode::from(code),
-            Err(error) => {
-                eprintln!("stepwell: {error}");
-                ExitCode::FAILURE
-            }
-        },
-    }
+    let outcome = match Arguments::parse().command {
+        Command::Dev(arguments) => commands::dev::run(arguments).await,
+        Command::Version => commands::version::run(),
+    };
+    outcome.unwrap_or_else(|failure| {
+        eprintln!("stepwell: {failure}");
+        ExitCode::FAILURE
+    })
 }

@@ -8,6 +8,7 @@ use std::{
     path::Path,
 };
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stepwell::{PhaseError, PhaseResult, ResultExt};
 
@@ -20,7 +21,7 @@ const BLOCK_BYTES: usize = 128 << 10;
 const SMALL_BYTES: u64 = 256 << 10;
 
 /// What the file was when it was listed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Version {
     pub(super) bytes: u64,
     pub(super) modified: i64,
@@ -95,7 +96,8 @@ fn cause(error: io::Error) -> PhaseError {
     match error.kind() {
         io::ErrorKind::NotFound => PhaseError::permanent("it is gone since it was listed"),
         io::ErrorKind::PermissionDenied => {
-            PhaseError::permanent(format!("it cannot be read: {error}; give this user permission, and start again"))
+            let text = format!("it cannot be read: {error}; give this user permission, and start again");
+            PhaseError::permanent(text)
         }
         // A disk or a network may recover.
         _ => format!("it cannot be read: {error}").into(),
@@ -134,6 +136,19 @@ pub(super) fn compress(content: &mut Content, is_cancelled: impl Fn() -> bool) -
         encoder.finish()?.0
     };
     Ok((compressed, hex(&hasher.finalize())))
+}
+
+/// How many lines a file has.
+pub(super) fn count_lines(path: &Path, version: Version) -> PhaseResult<u64> {
+    let mut lines = 0;
+    Content::open(path, version)?.read(
+        || false,
+        |block| {
+            lines += block.iter().filter(|byte| **byte == b'\n').count() as u64;
+            Ok(())
+        },
+    )?;
+    Ok(lines)
 }
 
 thread_local! {
@@ -211,7 +226,8 @@ mod tests {
         let version = version(&path);
         let mut content = Content::open(&path, version).unwrap();
         fs::write(&path, "longer").unwrap();
-        for error in [hash(&mut content, || false).unwrap_err(), Content::open(&path, version).err().unwrap()] {
+        for error in [hash(&mut content, || false).unwrap_err(), Content::open(&path, version).err().unwrap()]
+        {
             let text = error.to_string();
             assert!(text.contains("had 3 bytes and has 6") && text.contains("start again"), "{text}");
         }

@@ -7,13 +7,15 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use stepwell::JobId;
 
-/// One file of a list, and its job.
+use super::{content::Version, file::WorkFile};
+
+/// One file of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Listed {
-    pub(super) job: JobId,
     pub(super) path: String,
+    #[serde(flatten)]
+    pub(super) version: Version,
 }
 
 /// The lists of one store. Each is named after what it lists, and never changes.
@@ -29,15 +31,12 @@ impl Lists {
     }
 
     /// Writes a list, durably.
-    pub(super) fn write<'a>(
-        &self,
-        name: &str,
-        files: impl Iterator<Item = (JobId, &'a str)>,
-    ) -> io::Result<()> {
+    pub(super) fn write(&self, name: &str, files: &[WorkFile]) -> io::Result<()> {
         fs::create_dir_all(&self.0)?;
         replace(&self.path(name), |out| {
-            for (job, path) in files {
-                serde_json::to_writer(&mut *out, &Listed { job, path: path.to_owned() })?;
+            for file in files {
+                let version = Version { bytes: file.bytes, modified: file.modified };
+                serde_json::to_writer(&mut *out, &Listed { path: file.path.clone(), version })?;
                 out.write_all(b"\n")?;
             }
             Ok(())
@@ -49,16 +48,21 @@ impl Lists {
         file.seek(SeekFrom::Start(offset))?;
         Ok(Reader { lines: BufReader::new(file), offset })
     }
-    /// Removes every list but one.
-    pub(super) fn keep_only(&self, name: &str) -> io::Result<()> {
-        let keep = self.path(name);
+    /// The names of all lists.
+    pub(super) fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
         for entry in fs::read_dir(&self.0)? {
-            let path = entry?.path();
-            if path != keep {
-                fs::remove_file(path)?;
-            }
+            let name = entry?.file_name();
+            names.extend(name.to_str().and_then(|name| name.strip_suffix(".jsonl")).map(str::to_owned));
         }
-        Ok(())
+        Ok(names)
+    }
+    /// Removes a list that no job needs any more. Another process may have been faster.
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.path(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -114,20 +118,6 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
-/// Removes what a process left that died while it replaced a file.
-pub(super) fn remove_temporaries(of: &Path) -> io::Result<()> {
-    let (Some(directory), Some(name)) = (of.parent(), of.file_name()) else { return Ok(()) };
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let found = entry.file_name();
-        let rest = found.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
-        if rest.is_some_and(|rest| rest.starts_with(b".") && rest.ends_with(b".tmp")) {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,19 +126,21 @@ mod tests {
     fn a_list_is_read_from_any_of_its_lines() {
         let dir = tempfile::tempdir().unwrap();
         let lists = Lists::in_directory(dir.path().join("lists"));
-        let job = |n| JobId::from_bytes([n; 16]);
-        lists.write("ab", [(job(1), "a"), (job(2), "b\nc"), (job(3), "ü")].into_iter()).unwrap();
+        let file = |path: &str, bytes| WorkFile { dir: "/".into(), path: path.into(), bytes, modified: -1 };
+        lists.write("ab", &[file("a", 1), file("b\nc", 2), file("ü", 3)]).unwrap();
         let mut reader = lists.read("ab", 0).unwrap();
         reader.next().unwrap();
         let second = reader.offset();
-        reader.next().unwrap();
-        assert_eq!(reader.next().unwrap().unwrap(), Listed { job: job(3), path: "ü".into() });
+        assert_eq!(reader.next().unwrap().unwrap().path, "b\nc");
+        let last = Listed { path: "ü".into(), version: Version { bytes: 3, modified: -1 } };
+        assert_eq!(reader.next().unwrap(), Some(last));
         assert_eq!(reader.next().unwrap(), None);
         assert_eq!(lists.read("ab", second).unwrap().next().unwrap().unwrap().path, "b\nc");
 
-        lists.write("cd", [].into_iter()).unwrap();
-        lists.keep_only("cd").unwrap();
-        lists.read("ab", 0).err().unwrap();
+        lists.write("cd", &[]).unwrap();
+        lists.remove("ab").unwrap();
+        lists.remove("ab").unwrap();
+        assert_eq!(lists.names().unwrap(), ["cd"]);
         assert_eq!(lists.read("cd", 0).unwrap().next().unwrap(), None);
     }
 
@@ -163,9 +155,6 @@ mod tests {
         })
         .unwrap_err();
         assert_eq!(fs::read(&path).unwrap(), b"old");
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        fs::write(dir.path().join("manifest.7.tmp"), "").unwrap();
-        remove_temporaries(&path).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

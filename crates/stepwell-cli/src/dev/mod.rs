@@ -1,16 +1,23 @@
 //! `stepwell dev`: the queue at work on a directory of files.
 //!
 //! - `options`: what can be set.
-//! - `walk`: which files there are.
-//! - `file`: the job for one file. `tree`: the job for the whole.
-//! - `manifest`: what comes out.
-//! - `view`: what is shown meanwhile.
+//! - `walk`: which files there are. `list`: the same, on disk.
+//! - `file`: the job for one file, `content`: its work. `tree`: the job for the whole.
+//! - `jobs`: these jobs as they are recorded. `manifest`: what comes out.
+//! - `view`: what is shown meanwhile, `board`: what of it runs here.
+//! - `slow`, `interrupts`: to try what happens when.
 //! - `session`: from start to exit code.
 
+mod board;
+mod content;
 mod file;
+mod interrupts;
+mod jobs;
+mod list;
 mod manifest;
 mod options;
 mod session;
+mod slow;
 mod tree;
 mod view;
 mod walk;

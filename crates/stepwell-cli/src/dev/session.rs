@@ -1,278 +1,252 @@
 //! From start to exit code.
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde_json::json;
-use stepwell::{
-    Change, EventStream, Job, JobFilter, JobId, JobRecord, JobState, PageRequest, PhaseState, Reason,
-    Retention, Stepwell, Workers,
-};
+use stepwell::{Change, Event, EventStream, JobId, Retention, Stepwell, Timestamp, Workers};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{
     Options,
-    file::{FileWorker, WorkFile},
+    board::Board,
+    file::FileWorker,
+    interrupts::Interrupts,
+    jobs::{self, Jobs},
+    list::Lists,
     manifest,
-    tree::{self, Total, TreeWorker, WorkTree},
-    view::View,
+    slow::Slow,
+    tree::{self, TreeWorker, WorkTree},
+    view::{TICK, View},
     walk,
 };
-
-type Failure = Box<dyn std::error::Error>;
+use crate::failure::{FailedTo, Failure};
 
 const HOME: &str = ".stepwell";
-/// Jobs enqueued in one commit.
-const BATCH: usize = 1_000;
 /// How long running phases have after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(5);
-/// How often to look whether anything is left.
-const LOOK: Duration = Duration::from_millis(100);
+/// When no event has come for so long after the last job has ended, all have been shown.
+const QUIET: Duration = Duration::from_millis(50);
 
 /// Exit codes.
 const SUCCESS: u8 = 0;
 const SOME_FAILED: u8 = 1;
 const INTERRUPTED: u8 = 130;
 
-pub(crate) async fn run(options: Options) -> Result<u8, Failure> {
-    let shown = options.dir.display();
-    let dir = options
-        .dir
-        .canonicalize()
-        .map_err(|error| format!("failed to open the directory {shown}: {error}"))?;
-    if !dir.is_dir() {
-        return Err(format!("failed to open {shown}: it is not a directory; name one with --dir").into());
-    }
-    let home = Path::new(HOME);
-    fs::create_dir_all(home).map_err(|error| {
-        format!("failed to create ./{HOME}: {error}; start in a directory that can be written")
-    })?;
-    let path = home.join("stepwell.db");
-    let stepwell = Stepwell::sqlite(&path)
-        .worker(FileWorker)
-        .worker(TreeWorker)
-        .queue("default", usize::from(options.concurrency))
-        // The manifest is made of what the jobs have recorded.
-        .retention(Retention::KEEP_EVERYTHING)
-        .open()
-        .await
-        .map_err(|error| format!("failed to open {}: {error}", path.display()))?;
-    let (files, problems) = walk::files(&dir, options.all, options.slow);
-    let mut view = View::new(options.json, files.len() as u64);
-    let store = stepwell.describe();
-    view.say(
-        &format!("store {} {}, {}", store.store, path.display(), store.durability),
-        json!({ "type": "dev:store", "store": store.store, "path": path, "durability": store.durability }),
-    );
-    for notice in store.notices.iter().chain(&problems) {
-        view.say(notice, json!({ "type": "dev:notice", "message": notice }));
-    }
-
-    let begun = stepwell.clock().now();
-    let given_back = given_back(&stepwell).await?;
-    let retried = retry_failed(&stepwell, &files).await?;
-    if retried > 0 {
-        view.say(
-            &format!("retrying {retried} failed jobs"),
-            json!({ "type": "dev:retried", "jobs": retried }),
-        );
-    }
-    let mut events = stepwell.events().subscribe();
-    let workers = stepwell.start();
-    let work = async {
-        let added = enqueue(&stepwell, &files, &dir, &options).await?;
-        view.say(&format!("added {added} jobs"), json!({ "type": "dev:added", "jobs": added }));
-        follow(&stepwell, &mut events, &mut view, given_back, options.until_idle).await
-    };
-    let interrupted = tokio::select! {
-        outcome = work => {
-            outcome?;
-            false
-        }
-        signal = tokio::signal::ctrl_c() => {
-            signal?;
-            true
-        }
-    };
-    view.end();
-    if interrupted {
-        let words = "interrupted: letting running phases end; Ctrl-C again to give their jobs back at once";
-        view.say(words, json!({ "type": "dev:interrupted" }));
-        stop(&workers).await;
-        return Ok(INTERRUPTED);
-    }
-
-    let entries = manifest::entries(&stepwell, &files).await?;
-    let manifest = home.join("manifest.jsonl");
-    manifest::write(&manifest, &entries)
-        .map_err(|error| format!("failed to write {}: {error}", manifest.display()))?;
-    let failed = failed(&stepwell, &files).await?;
-    let (bytes, compressed) = entries.iter().fold((0, 0), |(bytes, compressed), entry| {
-        (bytes + entry.bytes, compressed + entry.compressed_bytes)
-    });
-    let total = total(&stepwell, &files).await?;
-    let took = stepwell.clock().now().since(begun);
-    view.say(
-        &format!(
-            "{} files, {bytes} bytes, {compressed} compressed, {} failed, in {:.1} s; {}",
-            entries.len(),
-            failed.len(),
-            took.as_secs_f64(),
-            manifest.display()
-        ),
-        json!({
-            "type": "dev:summary", "files": entries.len(), "bytes": bytes, "compressedBytes": compressed,
-            "failed": failed.len(), "tookMs": u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "tree": total,
-        }),
-    );
-    for (job, reason) in &failed {
-        view.say(
-            &format!("job {job} failed: {reason}"),
-            json!({ "type": "dev:failed", "jobId": job, "reason": reason }),
-        );
-    }
-    stop(&workers).await;
-    Ok(if failed.is_empty() { SUCCESS } else { SOME_FAILED })
-}
-
-/// Jobs that an earlier process had begun and gave back.
-async fn given_back(stepwell: &Stepwell) -> stepwell::Result<BTreeSet<JobId>> {
-    let given_back = |job: &JobRecord| {
-        let begun = job.phases.iter().any(|phase| phase.state == PhaseState::Completed || phase.interrupted);
-        begun && matches!(job.reason, Some(Reason::Released | Reason::Interrupted))
-    };
-    let jobs = all(stepwell, JobState::Pending).await?;
-    Ok(jobs.iter().filter(|job| given_back(job)).map(|job| job.id).collect())
-}
-
-async fn all(stepwell: &Stepwell, state: JobState) -> stepwell::Result<Vec<JobRecord>> {
-    let filter = JobFilter { state: Some(state), ..JobFilter::default() };
-    let mut page = PageRequest { limit: 1_000, ..PageRequest::default() };
-    let mut jobs = Vec::new();
-    loop {
-        let list = stepwell.list(filter.clone(), page.clone()).await?;
-        jobs.extend(list.items);
-        match list.next {
-            Some(next) => page.after = Some(next),
-            None => return Ok(jobs),
-        }
-    }
-}
-
-/// What failed at an earlier start is tried again, if its file is still as it was.
-async fn retry_failed(stepwell: &Stepwell, files: &[WorkFile]) -> stepwell::Result<usize> {
-    let mut retried = 0;
-    for job in of_these(all(stepwell, JobState::Failed).await?, files) {
-        match stepwell.retry(job.id).await {
-            Ok(()) => retried += 1,
-            // A second process was faster.
-            Err(error) if error.is_wrong_state() || error.is_not_found() => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(retried)
-}
-
-fn of_these(jobs: Vec<JobRecord>, files: &[WorkFile]) -> Vec<JobRecord> {
-    let mut keys: BTreeSet<String> = files.iter().map(WorkFile::key).collect();
-    keys.insert(tree::unique(files).as_str().to_owned());
-    jobs.into_iter().filter(|job| job.unique_key.as_ref().is_some_and(|key| keys.contains(key))).collect()
-}
-
-async fn failed(stepwell: &Stepwell, files: &[WorkFile]) -> stepwell::Result<Vec<(JobId, String)>> {
-    let jobs = of_these(all(stepwell, JobState::Failed).await?, files);
-    let reason = |job: JobRecord| {
-        let message =
-            job.details.failure.map_or_else(|| "no reason was recorded".to_owned(), |why| why.message);
-        (job.id, message)
-    };
-    Ok(jobs.into_iter().map(reason).collect())
-}
-
-/// What the job for the whole has found, if it has completed.
-async fn total(stepwell: &Stepwell, files: &[WorkFile]) -> stepwell::Result<Option<Total>> {
-    let filter = JobFilter {
-        kind: Some(WorkTree::KIND.into()),
-        state: Some(JobState::Completed),
-        unique_key: Some(tree::unique(files).as_str().to_owned()),
-        ..JobFilter::default()
-    };
-    let list = stepwell.list(filter, PageRequest { limit: 1, ..PageRequest::default() }).await?;
-    match list.items.first() {
-        Some(job) => Ok(Some(stepwell.handle::<WorkTree>(job.id).result().await?)),
-        None => Ok(None),
-    }
-}
-
-/// Adds a job for each file that has none yet, and one for the whole.
-async fn enqueue(
-    stepwell: &Stepwell,
-    files: &[WorkFile],
-    dir: &Path,
-    options: &Options,
-) -> stepwell::Result<usize> {
-    let mut added = 0;
-    for batch in files.chunks(BATCH) {
-        let answers = stepwell
-            .enqueue_many(batch.iter().cloned())
-            .each(|file, enqueue| enqueue.unique(file.unique()))
-            .await?;
-        for answer in answers {
-            added += usize::from(!answer?.is_duplicate());
-        }
-    }
-    let whole = WorkTree { dir: dir.to_string_lossy().into_owned(), all: options.all, slow_ms: options.slow };
-    let whole = stepwell.enqueue(whole).unique(tree::unique(files)).await?;
-    Ok(added + usize::from(!whole.is_duplicate()))
-}
-
-/// Shows what happens, until nothing is left if so wished.
-async fn follow(
-    stepwell: &Stepwell,
-    events: &mut EventStream,
-    view: &mut View,
-    mut resumed: BTreeSet<JobId>,
+/// A start of `stepwell dev`.
+struct Session {
+    stepwell: Stepwell,
+    workers: Workers,
+    events: EventStream,
+    jobs: Jobs,
+    lists: Lists,
+    list: String,
+    view: View,
     until_idle: bool,
-) -> stepwell::Result<()> {
-    let mut told = false;
-    let mut look = tokio::time::interval(LOOK);
-    loop {
-        let event = tokio::select! {
-            event = events.next() => match event {
-                Some(event) => Some(event),
-                None => return Ok(()),
-            },
-            _ = look.tick() => None,
+    begun: Timestamp,
+    /// What an earlier process had begun.
+    resumed: BTreeSet<JobId>,
+    resumed_told: bool,
+}
+
+pub(crate) async fn run(options: Options) -> Result<u8, Failure> {
+    let mut interrupts = Interrupts::listen();
+    let mut session = tokio::select! {
+        opened = Session::open(options) => opened?,
+        () = interrupts.next() => return Ok(INTERRUPTED),
+    };
+    let outcome = tokio::select! {
+        outcome = session.work() => outcome,
+        () = interrupts.next() => Ok(INTERRUPTED),
+    };
+    session.view.end();
+    if let Ok(INTERRUPTED) = outcome {
+        let words = "interrupted: letting running phases end; Ctrl-C again to give their jobs back at once";
+        session.view.say(words, &json!({ "type": "dev:interrupted" }));
+    }
+    stop(&session.workers, &mut interrupts).await;
+    outcome
+}
+
+impl Session {
+    async fn open(options: Options) -> Result<Self, Failure> {
+        let dir = directory(&options.dir)?;
+        let home = Path::new(HOME);
+        fs::create_dir_all(home).failed_to(format!("create the directory ./{HOME}"))?;
+        let path = home.join("stepwell.db");
+        let (board, slow) = (Board::default(), Slow::by(options.slow));
+        let lists = Lists::in_directory(home.join("lists"));
+        let stepwell = Stepwell::sqlite(&path)
+            .worker(FileWorker { slow: slow.clone(), board: board.clone() })
+            .worker(TreeWorker { slow, lists: lists.clone() })
+            .queue("default", options.concurrency)
+            // The manifest is made of what the jobs have recorded.
+            .retention(Retention::KEEP_EVERYTHING)
+            .open()
+            .await
+            .failed_to(format!("open {}", path.display()))?;
+        let begun = stepwell.clock().now();
+        let view = View::new(options.json, board);
+        let store = stepwell.describe();
+        view.say(
+            &format!("store {} {}, {}", store.store, path.display(), store.durability),
+            &json!({ "type": "dev:store", "store": store.store, "path": path, "durability": store.durability }),
+        );
+
+        let (files, problems) = {
+            let (dir, all) = (dir.clone(), options.all);
+            tokio::task::spawn_blocking(move || walk::files(&dir, all)).await.failed_to("list the files")?
         };
-        if let Some(event) = &event {
-            if let Change::Interrupted { .. } = event.change {
-                resumed.insert(event.job);
+        for notice in store.notices.iter().chain(&problems) {
+            view.say(notice, &json!({ "type": "dev:notice", "message": notice }));
+        }
+        let list = tree::key(&dir, &files);
+        let tree =
+            WorkTree { dir: dir.to_string_lossy().into_owned(), list: list.clone(), files: files.len() };
+        // Before its job can run.
+        lists.write(&list, &files).failed_to("write the list of files")?;
+        let jobs = Jobs::new(files, tree);
+
+        // What happened before is counted here; what happens from now on is heard.
+        let events = stepwell.events().subscribe();
+        let resumed = jobs::given_back(&stepwell).await.failed_to("list the jobs")?.into_iter().collect();
+        let workers = stepwell.start();
+        let (until_idle, resumed_told) = (options.until_idle, false);
+        Ok(Self {
+            stepwell,
+            workers,
+            events,
+            jobs,
+            lists,
+            list,
+            view,
+            until_idle,
+            begun,
+            resumed,
+            resumed_told,
+        })
+    }
+
+    /// Works, and shows what happens, until nothing is left if so wished.
+    async fn work(&mut self) -> Result<u8, Failure> {
+        let done = self.jobs.done(&self.stepwell).await.failed_to("list the jobs")?;
+        let retried = self.jobs.retry(&self.stepwell).await.failed_to("retry the jobs that failed")?;
+        if retried > 0 {
+            let words = format!("retrying {retried} failed jobs");
+            self.view.say(&words, &json!({ "type": "dev:retried", "jobs": retried }));
+        }
+        let added = self.jobs.enqueue(&self.stepwell).await.failed_to("enqueue the files")?;
+        self.view.say(&format!("added {added} jobs"), &json!({ "type": "dev:added", "jobs": added }));
+        self.view.begin(self.jobs.files.len(), done);
+
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut reported = false;
+        loop {
+            tokio::select! {
+                event = self.events.next() => match event {
+                    Some(event) => {
+                        reported &= !matches!(event.change, Change::Enqueued | Change::Retried);
+                        self.hear(&event);
+                    }
+                    None => return Err(Failure::to("follow the jobs", "the store was closed")),
+                },
+                _ = ticks.tick() => {
+                    self.view.tick();
+                    if reported || !jobs::is_idle(&self.stepwell).await.failed_to("count the jobs")? {
+                        continue;
+                    }
+                    while let Ok(Some(event)) = timeout(QUIET, self.events.next()).await {
+                        self.hear(&event);
+                    }
+                    // Jobs of a dead process are given back before the store can look idle.
+                    self.tell_resumed();
+                    let code = self.report().await?;
+                    if self.until_idle {
+                        return Ok(code);
+                    }
+                    self.view.say("nothing is left to do; Ctrl-C ends", &json!({ "type": "dev:idle" }));
+                    reported = true;
+                }
             }
-            view.show(event);
         }
-        // Dead processes are recovered from before anything is claimed: with the first claim, or when there is
-        // nothing to
-        // claim, it is known how many jobs go on.
-        let claimed = event.is_some_and(|event| matches!(event.change, Change::Started | Change::Resumed));
-        let idle = !claimed && is_idle(stepwell).await?;
-        if (claimed || idle) && !std::mem::replace(&mut told, true) && !resumed.is_empty() {
-            let n = resumed.len();
-            view.say(&format!("resumed {n} jobs"), json!({ "type": "dev:resumed", "jobs": n }));
+    }
+
+    fn hear(&mut self, event: &Event) {
+        match event.change {
+            Change::Interrupted { .. } if !self.resumed_told => drop(self.resumed.insert(event.job)),
+            // Dead processes are recovered from before anything is claimed: with the first claim it is known how many
+            // jobs go on.
+            Change::Started | Change::Resumed => self.tell_resumed(),
+            _ => {}
         }
-        if idle && until_idle {
-            return Ok(());
+        self.view.show(event);
+    }
+    fn tell_resumed(&mut self) {
+        let n = self.resumed.len();
+        if !std::mem::replace(&mut self.resumed_told, true) && n > 0 {
+            self.view.say(&format!("resumed {n} jobs"), &json!({ "type": "dev:resumed", "jobs": n }));
         }
+    }
+
+    /// Writes the manifest, and says what has come out.
+    async fn report(&mut self) -> Result<u8, Failure> {
+        let outcome =
+            self.jobs.outcome(&self.stepwell).await.failed_to("read what the jobs have recorded")?;
+        let path = Path::new(HOME).join("manifest.jsonl");
+        manifest::write(&path, outcome.entries()).failed_to(format!("write {}", path.display()))?;
+        for name in
+            jobs::idle_lists(&self.stepwell, &self.lists, &self.list).await.failed_to("list the jobs")?
+        {
+            self.lists.remove(&name).failed_to("remove an old list of files")?;
+        }
+
+        let (files, bytes, compressed) =
+            outcome.entries().fold((0_u64, 0, 0), |(files, bytes, compressed), entry| {
+                (files + 1, bytes + entry.bytes, compressed + entry.compressed_bytes)
+            });
+        let (failed, total) = (outcome.failed.len(), outcome.total);
+        let lines = total.map_or_else(String::new, |total| format!(", {} lines", total.lines));
+        let took = self.stepwell.clock().now().since(self.begun);
+        self.view.end();
+        for failed in &outcome.failed {
+            let (path, reason) = (&failed.path, &failed.reason);
+            let object = json!({ "type": "dev:failed", "path": path, "reason": reason });
+            self.view.say(&format!("failed: {path}: {reason}"), &object);
+        }
+        self.view.say(
+            &format!(
+                "{files} files, {bytes} bytes{lines}, {compressed} bytes compressed, {failed} failed, in {:.1} s; {}",
+                took.as_secs_f64(),
+                path.display()
+            ),
+            &json!({
+                "type": "dev:summary", "files": files, "bytes": bytes, "compressedBytes": compressed,
+                "failed": failed, "tookMs": u64::try_from(took.as_millis()).unwrap_or(u64::MAX), "tree": total,
+            }),
+        );
+        Ok(if failed == 0 { SUCCESS } else { SOME_FAILED })
     }
 }
 
-async fn is_idle(stepwell: &Stepwell) -> stepwell::Result<bool> {
-    let counts = stepwell.counts().await?;
-    Ok(counts.iter().all(|count| count.state.is_terminal() || count.n == 0))
+fn directory(named: &Path) -> Result<PathBuf, Failure> {
+    let what = format!("open the directory {}", named.display());
+    let dir = named.canonicalize().failed_to(&what)?;
+    if !dir.is_dir() {
+        return Err(Failure::to(what, "it is not a directory; name one with --dir"));
+    }
+    Ok(dir)
 }
 
 /// Ends in order; a further Ctrl-C shortens it.
-async fn stop(workers: &Workers) {
+async fn stop(workers: &Workers, interrupts: &mut Interrupts) {
     let outcome = tokio::select! {
         outcome = workers.shutdown(GRACE) => outcome,
-        _ = tokio::signal::ctrl_c() => workers.shutdown(Duration::ZERO).await,
+        () = interrupts.next() => workers.shutdown(Duration::ZERO).await,
     };
     if let Err(error) = outcome {
         eprintln!("stepwell: {error}; these jobs go on at the next start");

@@ -1,26 +1,30 @@
-//! The job for the whole: a fan-out over the directories, with the total at the end.
+//! The job for the whole: a fan-out over the list of files, with the total at the end.
 
 use std::{
-    collections::BTreeMap,
+    io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use stepwell::{Ctx, Job, Phase, PhaseResult, Plan, Unique, Worker};
+use stepwell::{Ctx, Job, Phase, PhaseError, PhaseResult, Plan, Worker};
 
 use super::{
-    file::{WorkFile, hex},
-    walk,
+    content::{count_lines, hex},
+    file::WorkFile,
+    list::Lists,
+    slow::Slow,
 };
 
+/// Elements of the fan-out. A longer list has more files in each: the phase that lists them has one result.
+const PARTS_MAX: usize = 1_000;
+
+/// The whole, as it was listed. The list itself is on disk, since it may be longer than a payload may be.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct WorkTree {
     pub(super) dir: String,
-    pub(super) all: bool,
-    #[serde(default)]
-    pub(super) slow_ms: u64,
+    pub(super) list: String,
+    pub(super) files: usize,
 }
 
 impl Job for WorkTree {
@@ -28,59 +32,106 @@ impl Job for WorkTree {
     type Output = Total;
 }
 
-/// What is below a directory.
+/// The same files, unchanged, are the same tree.
+pub(super) fn key(dir: &Path, files: &[WorkFile]) -> String {
+    let mut sha256 = Sha256::new();
+    sha256.update(dir.as_os_str().as_encoded_bytes());
+    files.iter().for_each(|file| sha256.update(file.key()));
+    hex(&sha256.finalize())
+}
+
+/// A part of the list: so many files from this offset on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Part {
+    offset: u64,
+    files: usize,
+}
+
+/// What was counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Total {
     pub(super) files: u64,
     pub(super) bytes: u64,
+    pub(super) lines: u64,
+    /// Files that could not be read, or are no longer what was listed. The jobs of these files say why.
+    pub(super) unread: u64,
 }
 
-/// The same files, unchanged, are the same tree.
-pub(super) fn unique(files: &[WorkFile]) -> Unique {
-    let mut sha256 = Sha256::new();
-    files.iter().for_each(|file| sha256.update(file.key()));
-    Unique::key(hex(&sha256.finalize())).within(Duration::from_hours(100 * 365 * 24))
+impl Total {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            files: self.files + other.files,
+            bytes: self.bytes + other.bytes,
+            lines: self.lines + other.lines,
+            unread: self.unread + other.unread,
+        }
+    }
 }
 
-pub(super) struct TreeWorker;
+pub(super) struct TreeWorker {
+    pub(super) slow: Slow,
+    pub(super) lists: Lists,
+}
 
 impl Worker for TreeWorker {
     type Job = WorkTree;
     fn plan(plan: &Plan<Self>) -> Phase<'_, Total> {
-        let directories = plan.blocking("list", (), Self::list);
-        let totals = plan.each("measure", directories, Self::measure);
+        let parts = plan.blocking("list", (), Self::list);
+        let totals = plan.each("measure", parts, Self::measure);
         plan.phase("total", totals, Self::total)
     }
 }
 
 impl TreeWorker {
-    /// The directories that hold files, each with its files' lengths.
-    fn list(&self, cx: &Ctx<WorkTree>) -> PhaseResult<Vec<String>> {
-        let (files, _) = walk::files(Path::new(&cx.job().dir), cx.job().all, 0);
-        let mut directories = BTreeMap::new();
-        for file in &files {
-            let parent = Path::new(&file.path).parent().unwrap_or(Path::new("")).to_string_lossy();
-            *directories.entry(parent.into_owned()).or_insert(0_u64) += 1;
+    fn list(&self, cx: &Ctx<WorkTree>) -> PhaseResult<Vec<Part>> {
+        self.slow.wait_blocking(cx)?;
+        let mut reader = self.lists.read(&cx.job().list, 0).map_err(cause)?;
+        let files = cx.job().files.div_ceil(PARTS_MAX).max(1);
+        let mut parts: Vec<Part> = Vec::new();
+        loop {
+            let offset = reader.offset();
+            if reader.next().map_err(cause)?.is_none() {
+                return Ok(parts);
+            }
+            match parts.last_mut() {
+                Some(part) if part.files < files => part.files += 1,
+                _ => parts.push(Part { offset, files: 1 }),
+            }
         }
-        Ok(directories.into_keys().collect())
     }
-    async fn measure(&self, cx: &Ctx<WorkTree>, directory: String) -> PhaseResult<Total> {
-        tokio::time::sleep(Duration::from_millis(cx.job().slow_ms)).await;
-        let (dir, all) = (PathBuf::from(&cx.job().dir), cx.job().all);
-        let measured = tokio::task::spawn_blocking(move || {
-            let (files, _) = walk::files(&dir, all, 0);
-            let here = |file: &&WorkFile| Path::new(&file.path).parent() == Some(Path::new(&directory));
-            files.iter().filter(here).fold(Total::default(), |total, file| Total {
-                files: total.files + 1,
-                bytes: total.bytes + file.bytes,
-            })
+    async fn measure(&self, cx: &Ctx<WorkTree>, part: Part) -> PhaseResult<Total> {
+        self.slow.wait(cx).await?;
+        let (lists, job) = (self.lists.clone(), cx.job().clone());
+        tokio::task::spawn_blocking(move || measure(&lists, &job, part)).await?
+    }
+    async fn total(&self, cx: &Ctx<WorkTree>, totals: Vec<Total>) -> PhaseResult<Total> {
+        self.slow.wait(cx).await?;
+        Ok(totals.into_iter().fold(Total::default(), Total::plus))
+    }
+}
+
+fn measure(lists: &Lists, job: &WorkTree, part: Part) -> PhaseResult<Total> {
+    let mut reader = lists.read(&job.list, part.offset).map_err(cause)?;
+    let dir = PathBuf::from(&job.dir);
+    let mut total = Total::default();
+    for _ in 0..part.files {
+        let Some(file) = reader.next().map_err(cause)? else { break };
+        let lines = count_lines(&dir.join(&file.path), file.version);
+        total = total.plus(Total {
+            files: 1,
+            bytes: file.version.bytes,
+            lines: *lines.as_ref().unwrap_or(&0),
+            unread: u64::from(lines.is_err()),
         });
-        Ok(measured.await?)
     }
-    async fn total(&self, _: &Ctx<WorkTree>, totals: Vec<Total>) -> PhaseResult<Total> {
-        Ok(totals.iter().fold(Total::default(), |sum, part| Total {
-            files: sum.files + part.files,
-            bytes: sum.bytes + part.bytes,
-        }))
+    Ok(total)
+}
+
+fn cause(error: io::Error) -> PhaseError {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            PhaseError::permanent("its list of files is gone; start again to write it anew")
+        }
+        _ => format!("its list of files cannot be read: {error}").into(),
     }
 }
