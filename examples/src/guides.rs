@@ -1,0 +1,10 @@
+//! The guides and the README, as documentation, so that their code is compiled and run.
+
+#[doc = include_str!("../../README.md")]
+pub(crate) struct Readme;
+
+#[doc = include_str!("../../docs/start.md")]
+pub(crate) struct Start;
+
+#[doc = include_str!("../../docs/phases.md")]
+pub(crate) struct Phases;
