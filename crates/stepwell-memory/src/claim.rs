@@ -26,17 +26,25 @@ impl State {
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
         self.waiting.iter().next().map(|((at, _), ())| *at)
     }
-    pub(crate) fn ready(&self, queue: &Name, kinds: &[(Name, u64)], limit: usize) -> Vec<Row> {
+    pub(crate) fn ready(
+        &self,
+        queue: &Name,
+        kinds: &[(Name, u64)],
+        now: Timestamp,
+        limit: usize,
+    ) -> Vec<Row> {
         let mut found: Vec<&ReadyKey> = Vec::new();
         for (kind, generation) in kinds {
             let first = (queue.clone(), kind.clone(), Reverse(i16::MAX), ALWAYS.0, i64::MIN);
             let last = (queue.clone(), kind.clone(), Reverse(i16::MIN), ALWAYS.1, i64::MAX);
-            let bound_to_no_newer_plan = |(_, _, _, _, key): &ReadyKey| {
-                let plan = self.jobs.get(key).and_then(|row| row.job.plan.as_ref());
-                plan.is_none_or(|plan| plan.generation <= *generation)
+            let can_be_claimed = |(_, _, _, _, key): &ReadyKey| {
+                self.jobs.get(key).is_some_and(|Row { job, .. }| {
+                    job.plan.as_ref().is_none_or(|plan| plan.generation <= *generation)
+                        && job.expires_at.is_none_or(|at| at > now)
+                })
             };
             let of_kind = self.ready.range(first..=last).map(|(key, ())| key);
-            found.extend(of_kind.filter(|key| bound_to_no_newer_plan(key)).take(limit));
+            found.extend(of_kind.filter(|key| can_be_claimed(key)).take(limit));
         }
         found.sort_by_key(|(_, _, priority, at, key)| (*priority, *at, *key));
         self.rows(found.into_iter().take(limit).map(|(_, _, _, _, key)| *key))

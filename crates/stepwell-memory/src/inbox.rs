@@ -18,19 +18,24 @@ impl State {
     pub(crate) fn oldest_inbox_rows(&self, limit: usize) -> Vec<InboxEntry> {
         self.inbox.iter().take(limit).map(|(_, entry)| entry.clone()).collect()
     }
+    pub(crate) fn inbox_made(&self, id: JobId) -> Option<JobId> {
+        match self.outcomes.get(&id) {
+            Some(InboxOutcome::Job(id)) => Some(*id),
+            Some(InboxOutcome::Refused(_)) | None => None,
+        }
+    }
     pub(crate) fn close_inbox(&mut self, entry: &InboxEntry, outcome: &InboxOutcome) {
         self.inbox.remove(&entry.n);
-        if let InboxOutcome::Job(id) = outcome
-            && let Some(key) = entry.idempotency_key.clone()
-            && !self.idempotent.contains(&key)
+        let Some(Ok(row)) = entry.id.as_deref().map(str::parse::<JobId>) else { return };
+        // A second row with the same id is the first one again, whatever else it says, and cannot unmake what that made.
+        if self.inbox_made(row).is_some() {
+            return;
+        }
+        if let (InboxOutcome::Job(job), Some(key)) = (outcome, &entry.idempotency_key)
+            && !self.idempotent.contains(key)
         {
-            self.idempotent.insert(key, *id);
+            self.idempotent.insert(key.clone(), *job);
         }
-        let Some(Ok(id)) = entry.id.as_deref().map(str::parse::<JobId>) else { return };
-        let accepted = matches!(self.outcomes.get(&id), Some(InboxOutcome::Job(_)));
-        // A second row with the same id cannot unmake what the first one made.
-        if !accepted {
-            self.outcomes.insert(id, outcome.clone());
-        }
+        self.outcomes.insert(row, outcome.clone());
     }
 }

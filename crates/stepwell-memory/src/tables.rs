@@ -76,7 +76,7 @@ impl Tables for Tx<'_> {
         Ok(self.state.next_due())
     }
     fn ready(&mut self, queue: &Name, kinds: &[(Name, u64)], limit: usize) -> Result<Vec<Row>> {
-        Ok(self.state.ready(queue, kinds, limit))
+        Ok(self.state.ready(queue, kinds, self.now, limit))
     }
     fn owned(&mut self, session: SessionId, limit: usize) -> Result<Vec<Row>> {
         Ok(self.state.owned(session, limit))
@@ -104,6 +104,9 @@ impl Tables for Tx<'_> {
 
     fn inbox(&mut self, limit: usize) -> Result<Vec<InboxEntry>> {
         Ok(self.state.oldest_inbox_rows(limit))
+    }
+    fn inbox_made(&mut self, id: JobId) -> Result<Option<JobId>> {
+        Ok(self.state.inbox_made(id))
     }
     fn inbox_job(&mut self, idempotency_key: &str) -> Result<Option<JobId>> {
         Ok(self.state.idempotent.get(idempotency_key).copied())

@@ -10,8 +10,11 @@ DELETE FROM stepwell_inbox WHERE n = ?1
 -- A second row with the same id cannot unmake what the first one made.
 INSERT INTO sw_inbox_done (id, job_id, error, idempotency_key, at) VALUES (?1, ?2, ?3, ?4, ?5)
 ON CONFLICT (id) DO UPDATE SET job_id = excluded.job_id, error = excluded.error,
-    idempotency_key = coalesce(excluded.idempotency_key, idempotency_key), at = excluded.at
+    idempotency_key = excluded.idempotency_key, at = excluded.at
 WHERE job_id IS NULL
+
+-- name: job_of_id
+SELECT job_id FROM sw_inbox_done WHERE id = ?1 AND job_id IS NOT NULL
 
 -- name: job_of_key
 SELECT job_id FROM sw_inbox_done WHERE idempotency_key = ?1 AND job_id IS NOT NULL ORDER BY at LIMIT 1

@@ -80,7 +80,8 @@ impl Live {
         }
         let slot = self.slots.read().unwrap_or_else(PoisonError::into_inner).get(&session).copied();
         let Some(slot) = slot else { return Ok(Beat { alive: false }) };
-        if self.is_buried(session, slot) {
+        // A dead session's slot goes to another, whose death then stands where this one's stood.
+        if self.is_buried(session, slot) || !self.is_held_by(session, slot) {
             return Ok(Beat { alive: false });
         }
         self.write_beat(session, slot)?;
@@ -114,6 +115,10 @@ impl Live {
         bytes[16..].copy_from_slice(&sum.to_le_bytes());
         let written = self.file.write_all_at(&bytes, u64::from(slot) * SLOT_BYTES + GRAVE);
         written.map_err(|error| Error::storage("tell a session that it is dead", error))
+    }
+    fn is_held_by(&self, session: SessionId, slot: u32) -> bool {
+        let mut bytes = [0; 16];
+        self.file.read_exact_at(&mut bytes, u64::from(slot) * SLOT_BYTES).is_ok() && bytes == *session.as_bytes()
     }
     fn is_buried(&self, session: SessionId, slot: u32) -> bool {
         let mut bytes = [0; 24];

@@ -80,6 +80,8 @@ macro_rules! cases {
                 an_older_plan_leaves_jobs_of_a_newer_one
                 a_job_of_an_older_plan_moves_to_the_newer_at_its_claim
                 an_expired_job_is_not_claimed
+                expired_jobs_do_not_stand_in_the_way
+                jobs_of_a_newer_plan_do_not_stand_in_the_way
                 a_job_is_claimed_up_to_its_expiry
                 nothing_is_claimed_before_its_time
                 a_claim_says_when_the_next_job_is_due
@@ -177,11 +179,13 @@ macro_rules! cases {
                 a_row_may_name_a_time
                 rows_are_taken_in_in_their_order
                 a_second_row_with_the_same_id_is_the_same_job
+                a_row_that_comes_again_does_not_bring_a_deleted_job_back
                 a_wrong_row_with_a_known_id_does_not_hide_the_job
                 a_right_row_after_a_wrong_one_with_its_id_counts
                 a_row_with_the_id_of_an_enqueued_job_is_that_job
                 an_idempotency_key_makes_an_alias
                 a_refused_row_does_not_use_up_its_idempotency_key
+                a_row_that_comes_again_is_the_first_one_whatever_key_it_has
                 a_unique_key_makes_an_alias
                 a_row_of_another_version_is_refused
                 a_row_without_a_version_is_refused
@@ -344,6 +348,7 @@ macro_rules! cases {
                 a_beat_keeps_a_session_alive
                 a_session_that_does_not_beat_dies
                 death_is_final
+                the_dead_stay_dead_when_others_have_taken_their_place
                 a_late_beat_saves_a_session_that_nobody_found_dead
                 whoever_asks_is_not_found_dead_by_himself
                 a_session_that_never_was_is_not_alive

@@ -256,6 +256,10 @@ pub fn take_in(tables: &mut impl Tables, now: Timestamp, limit: usize) -> Result
 
 fn outcome_of(tables: &mut impl Tables, entry: &InboxEntry, now: Timestamp) -> Result<JobId> {
     let new = entry.parse()?;
+    // A row that comes again after its job has ended and was deleted is still the same row.
+    if let Some(id) = tables.inbox_made(new.id)? {
+        return Ok(id);
+    }
     if let Some(key) = &entry.idempotency_key
         && let Some(id) = tables.inbox_job(key)?
     {

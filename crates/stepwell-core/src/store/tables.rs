@@ -69,7 +69,8 @@ pub trait Tables {
     fn stage(&mut self, now: Timestamp, limit: usize) -> Result<usize>;
     /// When the next waiting job that is not staged yet becomes due.
     fn next_due(&mut self) -> Result<Option<Timestamp>>;
-    /// Ready jobs of a queue and of these kinds, bound to no newer plan than the generation given for the kind:
+    /// Ready jobs of a queue and of these kinds, not expired, and bound to no newer plan than the generation given for
+    /// the kind: jobs that cannot be claimed must not stand in the way of those that can. In the order of claiming:
     /// higher priority first, then the earlier time, then the smaller key.
     fn ready(&mut self, queue: &Name, kinds: &[(Name, u64)], limit: usize) -> Result<Vec<Row>>;
     /// Jobs that a session owns.
@@ -92,6 +93,8 @@ pub trait Tables {
 
     /// The oldest rows of the inbox.
     fn inbox(&mut self, limit: usize) -> Result<Vec<InboxEntry>>;
+    /// The job that came of an earlier inbox row with this id, even if it has been deleted since.
+    fn inbox_made(&mut self, id: JobId) -> Result<Option<JobId>>;
     /// The job that came of an earlier inbox row with this idempotency key.
     fn inbox_job(&mut self, idempotency_key: &str) -> Result<Option<JobId>>;
     /// Removes a row from the inbox and keeps what became of it.

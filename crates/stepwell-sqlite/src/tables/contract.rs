@@ -92,6 +92,9 @@ impl Tables for Ledger {
     fn inbox(&mut self, limit: usize) -> Result<Vec<InboxEntry>> {
         self.read_inbox(limit)
     }
+    fn inbox_made(&mut self, id: JobId) -> Result<Option<JobId>> {
+        self.find_inbox_made(id)
+    }
     fn inbox_job(&mut self, idempotency_key: &str) -> Result<Option<JobId>> {
         self.find_inbox_job(idempotency_key)
     }

@@ -28,6 +28,14 @@ impl Ledger {
         read().map(|id| id.map(JobId::from_bytes)).map_err(error::of("look up an idempotency key"))
     }
 
+    pub(super) fn find_inbox_made(&mut self, id: JobId) -> Result<Option<JobId>> {
+        let read = || {
+            let mut statement = self.conn.prepare_cached(sql!("inbox", "job_of_id"))?;
+            statement.query_row([&id.as_bytes()[..]], |row| row.get(0)).optional()
+        };
+        read().map(|id| id.map(JobId::from_bytes)).map_err(error::of("look up an inbox row"))
+    }
+
     pub(super) fn finish_inbox(
         &mut self,
         entry: &InboxEntry,

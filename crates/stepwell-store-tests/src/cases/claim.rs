@@ -167,6 +167,28 @@ pub async fn an_expired_job_is_not_claimed(w: &mut World) {
     assert_eq!(w.row(id).await.state, JobState::Pending, "maintenance will close it");
 }
 
+pub async fn expired_jobs_do_not_stand_in_the_way(w: &mut World) {
+    for _ in 0..5 {
+        let new = NewJob { expires: Some(When::After(seconds(1))), priority: 9, ..w.new_job() };
+        w.put(new).await;
+    }
+    let id = w.add().await;
+    let worker = w.worker().await;
+    w.advance(seconds(1));
+    assert_eq!(ids(w, &worker, 2).await, [id]);
+}
+
+pub async fn jobs_of_a_newer_plan_do_not_stand_in_the_way(w: &mut World) {
+    let old = w.worker_of(vec![plan_of(KIND, &["a"]), plan_of("other", &["a"])], &[QUEUE]).await;
+    w.worker_of(vec![plan_of(KIND, &["a", "b"])], &[QUEUE]).await;
+    for _ in 0..5 {
+        w.add().await;
+    }
+    let new = w.job_of("other");
+    let id = w.put(new).await;
+    assert_eq!(ids(w, &old, 2).await, [id]);
+}
+
 pub async fn a_job_is_claimed_up_to_its_expiry(w: &mut World) {
     let new = NewJob { expires: Some(When::After(seconds(10))), ..w.new_job() };
     let id = w.put(new).await;

@@ -88,6 +88,16 @@ pub async fn a_second_row_with_the_same_id_is_the_same_job(w: &mut World) {
     assert_eq!(w.types(id).await, ["job:enqueued"], "later as well");
 }
 
+pub async fn a_row_that_comes_again_does_not_bring_a_deleted_job_back(w: &mut World) {
+    let id = w.id();
+    take_in(w, vec![entry(id)]).await;
+    w.ask(id, Command::Cancel { grace: seconds(0) }).await.expect("cancelled");
+    w.ask(id, Command::Delete).await.expect("deleted");
+    assert_eq!(take_in(w, vec![entry(id)]).await, 1);
+    assert!(!w.exists(id).await);
+    assert_eq!(outcome(w, id).await, Some(InboxOutcome::Job(id)));
+}
+
 pub async fn a_wrong_row_with_a_known_id_does_not_hide_the_job(w: &mut World) {
     let id = w.id();
     take_in(w, vec![entry(id), InboxEntry { payload: Some("{".into()), ..entry(id) }]).await;
@@ -126,6 +136,14 @@ pub async fn a_refused_row_does_not_use_up_its_idempotency_key(w: &mut World) {
     let wrong = InboxEntry { kind: Some(String::new()), ..keyed(first) };
     take_in(w, vec![wrong, keyed(second)]).await;
     assert!(matches!(outcome(w, first).await, Some(InboxOutcome::Refused(_))));
+    assert_eq!(outcome(w, second).await, Some(InboxOutcome::Job(second)));
+}
+
+pub async fn a_row_that_comes_again_is_the_first_one_whatever_key_it_has(w: &mut World) {
+    let (first, second) = (w.id(), w.id());
+    let keyed = |id| InboxEntry { idempotency_key: Some("a".into()), ..entry(id) };
+    take_in(w, vec![entry(first), keyed(first), keyed(second)]).await;
+    assert_eq!(outcome(w, first).await, Some(InboxOutcome::Job(first)));
     assert_eq!(outcome(w, second).await, Some(InboxOutcome::Job(second)));
 }
 

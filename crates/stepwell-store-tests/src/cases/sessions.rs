@@ -54,6 +54,21 @@ pub async fn death_is_final(w: &mut World) {
     assert!(w.try_claim(&worker, 1).await.expect_err("it is dead").is_lease_lost());
 }
 
+pub async fn the_dead_stay_dead_when_others_have_taken_their_place(w: &mut World) {
+    let first = w.worker().await;
+    w.outlive_sessions();
+    w.maintain().await;
+    let second = w.worker().await;
+    assert!(!alive(w, first.session).await);
+    w.outlive_sessions();
+    w.maintain().await;
+    assert!(!alive(w, first.session).await);
+    let third = w.worker().await;
+    assert!(!alive(w, first.session).await && !alive(w, second.session).await);
+    assert!(alive(w, third.session).await);
+    assert_eq!(listed(w).await, [third.session]);
+}
+
 pub async fn a_late_beat_saves_a_session_that_nobody_found_dead(w: &mut World) {
     let (worker, hold) = w.claimed().await;
     w.outlive_sessions();

@@ -52,11 +52,14 @@ impl Fold {
         let short = event.job.short();
         let named = |what: &str| format!("job {short} at {} ({}): {what}", event.pos, event.ty);
         let phase = event.phase.clone();
-        // A phase's end says nothing of the hand-over to another queue that goes with it.
-        if self.may_be_handed_over && !event.ty.of_an_owner() {
-            self.state = Some(Pending);
+        // A phase's end says nothing of the hand-over to another queue that goes with it, and bookkeeping nothing at
+        // all.
+        if !matches!(event.ty, EventType::WebhookDelivered | EventType::WebhookFailed) {
+            if self.may_be_handed_over && !event.ty.of_an_owner() {
+                self.state = Some(Pending);
+            }
+            self.may_be_handed_over = event.ty == EventType::PhaseCompleted && self.state == Some(Running);
         }
-        self.may_be_handed_over = event.ty == EventType::PhaseCompleted && self.state == Some(Running);
         let was = self.state;
         let allowed: &[Option<JobState>] = match event.ty {
             EventType::Enqueued => &[None],
