@@ -32,6 +32,7 @@ enum Reason {
     JobCancelled,
     Encode,
     Decode,
+    IdempotencyMismatch,
     Busy { holder: String, waited: Duration },
     Full,
     Storage { doing: String },
@@ -59,7 +60,7 @@ predicates! {
     is_wrong_state => Reason::WrongState { .. },
     /// Whether another live job holds the unique key.
     is_unique_taken => Reason::UniqueTaken { .. },
-    /// Whether the job had changed since the version that the caller named.
+    /// Whether the job or the record had changed since the version that the caller named.
     is_version_mismatch => Reason::VersionMismatch { .. },
     /// Whether the job cannot be deleted yet, because a durable reader of the event log has not passed it.
     is_held => Reason::Held,
@@ -69,6 +70,8 @@ predicates! {
     is_job_cancelled => Reason::JobCancelled,
     /// Whether a value could not be encoded as JSON, or decoded from it.
     is_codec => Reason::Encode | Reason::Decode,
+    /// Whether another request came with the same idempotency key.
+    is_idempotency_mismatch => Reason::IdempotencyMismatch,
     /// Whether the store could not be written in time. Nothing was written; trying again is safe.
     is_busy => Reason::Busy { .. },
     /// Whether the disk is full. Nothing was written; the store goes on as soon as there is room.
@@ -149,6 +152,11 @@ impl Error {
     pub fn decode(source: serde_json::Error) -> Self {
         Self::caused(Reason::Decode, source)
     }
+    /// The idempotency key came with another request.
+    #[must_use]
+    pub fn idempotency_mismatch() -> Self {
+        Self::new(Reason::IdempotencyMismatch)
+    }
     /// The write lock was not to be had; `holder` says who has it, and what to do.
     pub fn busy(holder: impl Into<String>, waited: Duration) -> Self {
         Self::new(Reason::Busy { holder: holder.into(), waited })
@@ -216,7 +224,7 @@ impl fmt::Display for Error {
                 write!(f, "the unique key is held by job {holder}; wait for it to end, or cancel it")
             }
             Reason::VersionMismatch { found } => {
-                write!(f, "the job has changed: it is at version {found}; read it again and decide anew")
+                write!(f, "it has changed since: it is at version {found}; read it again and decide anew")
             }
             Reason::Held => f.write_str("the job's last event has not been read by every durable reader yet"),
             Reason::JobFailed { phase: Some(phase), message } => {
@@ -226,6 +234,9 @@ impl fmt::Display for Error {
             Reason::JobCancelled => f.write_str("job was cancelled"),
             Reason::Encode => self.with_source(f, "could not encode a value as JSON"),
             Reason::Decode => self.with_source(f, "could not decode a stored value"),
+            Reason::IdempotencyMismatch => f.write_str(
+                "the idempotency key came with another request before; use a new key for a new request",
+            ),
             Reason::Busy { holder, waited } => {
                 write!(f, "store busy for {:.1} s, nothing was written: {holder}", waited.as_secs_f64())
             }

@@ -136,6 +136,10 @@ pub struct Event {
     pub attempt: u32,
     /// The rest, an object; its members depend on the type.
     pub data: Json,
+    /// The job's tags at that time.
+    pub tags: Vec<Name>,
+    /// Whether the job has a webhook of its own.
+    pub hooked: bool,
 }
 
 /// What one transition says about one event. The store adds the place in the log, and what the job's row holds.
@@ -154,6 +158,12 @@ pub struct Draft {
     /// The rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Json>,
+    /// The job's tags. They stand in the first event of a row, for all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Name>,
+    /// Whether the job has a webhook of its own. It stands in the first event of a row, for all of them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hooked: bool,
 }
 
 impl Draft {
@@ -166,10 +176,14 @@ impl Draft {
     }
 }
 
+/// The bit that tells, beside those of the types, that the job has a webhook of its own.
+const HOOKED: u32 = 1 << 31;
+
 /// The mask of all types in `drafts`.
 #[must_use]
 pub fn mask(drafts: &[Draft]) -> u32 {
-    drafts.iter().fold(0, |mask, draft| mask | draft.ty.bit())
+    let hooked = drafts.first().is_some_and(|draft| draft.hooked);
+    drafts.iter().fold(if hooked { HOOKED } else { 0 }, |mask, draft| mask | draft.ty.bit())
 }
 
 /// One stored row of the log: everything that one transition said.
@@ -198,7 +212,10 @@ impl Packed {
     pub fn expand(self) -> impl Iterator<Item = Event> {
         let n = self.drafts.len() as u64;
         let (first_pos, first_seq) = (self.last_pos + 1 - n, self.last_job_seq + 1 - n);
-        let Self { job, run, at, kind, queue, drafts, .. } = self;
+        let Self { job, run, at, kind, queue, mut drafts, .. } = self;
+        let first = drafts.first_mut();
+        let (tags, hooked) =
+            first.map_or_else(Default::default, |first| (std::mem::take(&mut first.tags), first.hooked));
         (0..).zip(drafts).map(move |(nth, draft)| Event {
             pos: first_pos + nth,
             job,
@@ -211,6 +228,8 @@ impl Packed {
             data: draft.data(),
             phase: draft.phase,
             attempt: draft.attempt,
+            tags: tags.clone(),
+            hooked,
         })
     }
 }
@@ -224,8 +243,12 @@ pub struct EventFilter {
     pub kind: Option<Name>,
     /// Of this queue.
     pub queue: Option<Name>,
+    /// Of jobs with this tag.
+    pub tag: Option<Name>,
     /// Of these types; empty means all.
     pub types: Vec<EventType>,
+    /// Of whatever type, if the job has a webhook of its own.
+    pub hooked: bool,
     /// Also of the reserved kinds `stepwell.*`, which are left out unless `kind` names one.
     pub internal: bool,
 }
@@ -236,7 +259,7 @@ impl EventFilter {
     pub fn mask(&self) -> u32 {
         match self.types.is_empty() {
             true => u32::MAX,
-            false => self.types.iter().fold(0, |mask, ty| mask | ty.bit()),
+            false => self.types.iter().fold(if self.hooked { HOOKED } else { 0 }, |mask, ty| mask | ty.bit()),
         }
     }
     /// Whether an event is wanted.
@@ -245,7 +268,8 @@ impl EventFilter {
         self.job.is_none_or(|job| job == event.job && event.ty != EventType::Deleted)
             && self.kind.as_ref().is_none_or(|kind| *kind == event.kind)
             && self.queue.as_ref().is_none_or(|queue| *queue == event.queue)
-            && self.mask() & event.ty.bit() != 0
+            && self.tag.as_ref().is_none_or(|tag| event.tags.contains(tag))
+            && (self.mask() & event.ty.bit() != 0 || (self.hooked && event.hooked))
             && (self.internal || self.kind.is_some() || !is_internal(&event.kind))
     }
 }
@@ -272,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_packed_row_expands_in_order() {
-        let draft = |ty| Draft { ty, phase: None, attempt: 1, data: None };
+        let draft = |ty| Draft { ty, phase: None, attempt: 1, data: None, tags: Vec::new(), hooked: false };
         let packed = Packed {
             last_pos: 12,
             job: JobId::from_bytes([1; 16]),

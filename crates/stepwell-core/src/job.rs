@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::Error,
     id::JobId,
-    json::Json,
     lease::{Fence, Lease},
     name::Name,
     phase::{Phase, PhaseState},
     time::Timestamp,
+    webhook::ShownWebhook,
 };
 
 /// Where a job stands.
@@ -206,9 +206,9 @@ pub struct Details {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
-    /// Its own webhook, as it was enqueued.
+    /// Its own webhook, without the secret, which is stored apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub webhook: Option<Json>,
+    pub webhook: Option<ShownWebhook>,
     /// Whether its end was delivered.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub webhook_sent: bool,

@@ -6,8 +6,9 @@
 //! # Layout
 //! - [`machine`]: what a command does to a job. One pure, total function, [`machine::apply`].
 //! - [`store`]: what a store must be able to do, and the operations that every store shares.
-//! - [`job`], [`phase`], [`plan`], [`event`], [`lease`], [`session`]: the records.
+//! - [`job`], [`phase`], [`plan`], [`event`], [`lease`], [`session`], [`setting`]: the records.
 //! - [`retry`], [`unique`], [`schedule`]: what a policy means.
+//! - [`webhook`]: which events go to which webhook.
 //! - [`explain`]: why a job is not running.
 //! - [`limits`]: every limit, with its reason.
 //! - [`time`], [`id`], [`json`], [`name`]: the vocabulary.
@@ -30,9 +31,11 @@ pub mod retention;
 pub mod retry;
 pub mod schedule;
 pub mod session;
+pub mod setting;
 pub mod store;
 pub mod time;
 pub mod unique;
+pub mod webhook;
 
 pub use error::{Error, Result};
 pub use event::{Event, EventType};

@@ -45,6 +45,11 @@ pub const LIST_SCAN_MAX: usize = 10_000;
 pub const PAGE_MAX: usize = 1_000;
 /// Jobs that one pass of maintenance moves: staging, expiry, reaping, retention. A pass is a commit (see above).
 pub const MAINTENANCE_BATCH_MAX: usize = 500;
+/// Bytes of a small record of the layers above, such as an endpoint. The answer to a request with an idempotency key is
+/// one, too.
+pub const SETTING_BYTES_MAX: usize = 64 << 10;
+/// How long the answer to a request with an idempotency key is kept.
+pub const IDEMPOTENCY_KEPT: Duration = Duration::from_hours(24);
 /// The longest delay or time-out: one hundred years. A longer one is a mistake in units.
 pub const DELAY_MAX: Duration = Duration::from_hours(100 * 365 * 24);
 /// Tries of one phase. More is a job that nobody looks at.

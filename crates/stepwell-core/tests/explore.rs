@@ -91,7 +91,7 @@ fn every_mutant_is_caught() {
 fn scale_for(states: usize) -> u32 {
     match states {
         ..=4_000_000 => 1,
-        ..=10_000_000 => 2,
+        4_000_001..=10_000_000 => 2,
         _ => 4,
     }
 }

@@ -38,7 +38,8 @@ pub(crate) fn prune(state: &mut State, cutoff: Timestamp, count_max: u64, limit:
     let head = state.head();
     let goes = |row: &EventRow| {
         let too_many = row.packed.last_pos.saturating_add(count_max) <= head;
-        (row.packed.at <= cutoff || too_many) && !state.is_end_of_a_kept_job(row)
+        let read = state.lowest_cursor().is_none_or(|cursor| row.packed.last_pos <= cursor);
+        (row.packed.at <= cutoff || too_many) && read && !state.is_end_of_a_kept_job(row)
     };
     let rows: Vec<(u64, i64)> = state
         .events

@@ -27,7 +27,8 @@ impl State {
     pub(crate) fn close_inbox(&mut self, entry: &InboxEntry, outcome: &InboxOutcome) {
         self.inbox.remove(&entry.n);
         let Some(Ok(row)) = entry.id.as_deref().map(str::parse::<JobId>) else { return };
-        // A second row with the same id is the first one again, whatever else it says, and cannot unmake what that made.
+        // A second row with the same id is the first one again, whatever else it says, and cannot unmake what that
+        // made.
         if self.inbox_made(row).is_some() {
             return;
         }

@@ -21,6 +21,7 @@ mod plan;
 mod read;
 mod retain;
 mod session;
+mod setting;
 mod state;
 mod store;
 mod table;

@@ -9,6 +9,7 @@ use stepwell_core::{
     machine::LogLine,
     queue::Queue,
     session::Session,
+    setting::Setting,
     store::{
         Change, Element, Row,
         inbox::{InboxEntry, InboxOutcome},
@@ -123,6 +124,13 @@ tables! {
     queues: Table<Name, Queue>,
     /// Sessions, dead ones only as long as they own something.
     sessions: Table<SessionId, Lived>,
+
+    /// How far durable readers have read the log.
+    cursors: Table<Name, u64>,
+    /// Small records, by scope and key.
+    settings: Table<(Name, String), Setting>,
+    /// How often each scope was written.
+    revisions: Table<Name, u64>,
 
     /// The inbox.
     inbox: Table<i64, InboxEntry>,

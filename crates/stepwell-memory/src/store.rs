@@ -11,9 +11,10 @@ use stepwell_core::{
     queue::Queue,
     retention::Retention,
     session::{Beat, Session},
+    setting::{PutSetting, Setting, Settings, SettingsRequest},
     store::{
         Answer, Applied, ClaimRequest, ClaimedBatch, Count, Description, Element, Enqueued, EventPage,
-        JobFilter, Listener, Maintain, Maintained, Page, PageRequest, Pruned, Request, Store, Tables,
+        FanOut, JobFilter, Listener, Maintain, Maintained, Page, PageRequest, Pruned, Request, Store, Tables,
         inbox::InboxOutcome, operations,
     },
 };
@@ -84,6 +85,13 @@ impl Store for Memory {
         self.write(move |tx| operations::prune(tx, &retention, tx.now, LIMIT))
     }
 
+    fn put_settings(&self, puts: Vec<PutSetting>) -> Answer<'_, Vec<u64>> {
+        self.write(move |tx| operations::put_settings(tx, &puts, tx.now))
+    }
+    fn fan_out(&self, request: FanOut) -> Answer<'_, ()> {
+        self.write(move |tx| operations::fan_out(tx, &request, tx.now))
+    }
+
     fn open_session(&self, session: Session) -> Answer<'_, ()> {
         self.write(move |tx| tx.state.open_session(session, tx.now + self.session_ttl))
     }
@@ -149,6 +157,15 @@ impl Store for Memory {
     }
     fn inbox_outcome(&self, id: JobId) -> Answer<'_, Option<InboxOutcome>> {
         self.look(move |state| state.outcomes.get(&id).cloned())
+    }
+    fn setting(&self, scope: Name, key: String) -> Answer<'_, Option<Setting>> {
+        self.look(move |state| state.setting(&scope, &key).cloned())
+    }
+    fn settings(&self, request: SettingsRequest) -> Answer<'_, Settings> {
+        self.look(move |state| state.page_of_settings(&request))
+    }
+    fn cursor(&self, name: Name) -> Answer<'_, Option<u64>> {
+        self.look(move |state| state.cursors.get(&name).copied())
     }
     fn plan(&self, kind: Name) -> Answer<'_, Option<(PlanSpec, PlanRef)>> {
         self.look(move |state| {

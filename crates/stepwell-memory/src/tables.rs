@@ -7,6 +7,7 @@ use stepwell_core::{
     job::PlanRef,
     machine::Transition,
     queue::Queue,
+    setting::Setting,
     store::{
         Row, Tables,
         inbox::{InboxEntry, InboxOutcome},
@@ -94,12 +95,35 @@ impl Tables for Tx<'_> {
     fn ended(&mut self, state: JobState, cutoff: Timestamp, excess: u64, limit: usize) -> Result<Vec<Row>> {
         Ok(self.state.ended(state, cutoff, excess, limit))
     }
-    /// No reader of this store's log outlives the process, and the job.
     fn lowest_cursor(&mut self) -> Result<Option<u64>> {
-        Ok(None)
+        Ok(self.state.lowest_cursor())
     }
     fn prune_events(&mut self, cutoff: Timestamp, count_max: u64, limit: usize) -> Result<usize> {
         Ok(events::prune(self.state, cutoff, count_max, limit))
+    }
+
+    fn head(&mut self) -> Result<u64> {
+        Ok(self.state.head())
+    }
+    fn cursor(&mut self, name: &Name) -> Result<Option<u64>> {
+        Ok(self.state.cursors.get(name).copied())
+    }
+    fn put_cursor(&mut self, name: &Name, pos: u64) -> Result<()> {
+        self.state.cursors.insert(name.clone(), pos);
+        Ok(())
+    }
+
+    fn setting(&mut self, scope: &Name, key: &str) -> Result<Option<Setting>> {
+        Ok(self.state.setting(scope, key).cloned())
+    }
+    fn put_setting(&mut self, scope: &Name, key: &str, value: Option<&Json>, now: Timestamp) -> Result<u64> {
+        Ok(self.state.put_setting(scope, key, value, now))
+    }
+    fn revision(&mut self, scope: &Name) -> Result<u64> {
+        Ok(self.state.revision(scope))
+    }
+    fn prune_settings(&mut self, scope: &Name, cutoff: Timestamp, limit: usize) -> Result<usize> {
+        Ok(self.state.prune_settings(scope, cutoff, limit))
     }
 
     fn inbox(&mut self, limit: usize) -> Result<Vec<InboxEntry>> {

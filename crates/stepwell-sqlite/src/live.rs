@@ -118,7 +118,8 @@ impl Live {
     }
     fn is_held_by(&self, session: SessionId, slot: u32) -> bool {
         let mut bytes = [0; 16];
-        self.file.read_exact_at(&mut bytes, u64::from(slot) * SLOT_BYTES).is_ok() && bytes == *session.as_bytes()
+        self.file.read_exact_at(&mut bytes, u64::from(slot) * SLOT_BYTES).is_ok()
+            && bytes == *session.as_bytes()
     }
     fn is_buried(&self, session: SessionId, slot: u32) -> bool {
         let mut bytes = [0; 24];

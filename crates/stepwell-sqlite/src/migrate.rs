@@ -15,8 +15,10 @@ struct Migration {
 }
 
 /// All of them, in order. One that was released is never edited.
-const MIGRATIONS: [Migration; 1] =
-    [Migration { version: 1, name: "initial", text: include_str!("../migrations/0001_initial.sql") }];
+const MIGRATIONS: [Migration; 2] = [
+    Migration { version: 1, name: "initial", text: include_str!("../migrations/0001_initial.sql") },
+    Migration { version: 2, name: "settings", text: include_str!("../migrations/0002_settings.sql") },
+];
 
 impl Migration {
     fn sha256(&self) -> String {

@@ -17,6 +17,7 @@ use stepwell_core::{
     machine::LogLine,
     queue::Queue,
     session::Session,
+    setting::{Setting, Settings, SettingsRequest},
     store::{Count, Element, inbox::InboxOutcome},
 };
 use tokio::sync::oneshot;
@@ -28,6 +29,7 @@ use crate::{
     tables::{
         plan,
         row::{self, Stored},
+        setting,
     },
 };
 
@@ -278,6 +280,35 @@ impl Reader {
             statement.query_row([&id.as_bytes()[..]], outcome).optional()
         };
         read().map_err(error::of("look up an inbox row"))
+    }
+    pub(crate) fn setting(&self, scope: &Name, key: &str) -> Result<Option<Setting>> {
+        let read = || {
+            let mut statement = self.conn.prepare_cached(sql!("setting", "by_key"))?;
+            statement.query_row(params![scope, key], setting::setting).optional()
+        };
+        read().map_err(error::of("read a setting"))
+    }
+    pub(crate) fn settings(&self, request: &SettingsRequest) -> Result<Settings> {
+        let SettingsRequest { scope, prefix, after, descending, .. } = request;
+        let limit = i64::try_from(request.limit()).unwrap_or(i64::MAX);
+        let statement =
+            if *descending { sql!("setting", "descending") } else { sql!("setting", "ascending") };
+        let read = || {
+            let mut revision = self.conn.prepare_cached(sql!("setting", "revision"))?;
+            let revision: i64 = revision.query_row([scope], |row| row.get(0))?;
+            let mut statement = self.conn.prepare_cached(statement)?;
+            let rows = statement.query_map(params![scope, prefix, after, limit], setting::setting)?;
+            let items = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+            Ok(Settings { items, revision: revision.cast_unsigned() })
+        };
+        read().map_err(error::of("read settings"))
+    }
+    pub(crate) fn cursor(&self, name: &Name) -> Result<Option<u64>> {
+        let read = || {
+            let mut statement = self.conn.prepare_cached(sql!("setting", "cursor"))?;
+            statement.query_row([name], |row| row.get::<_, i64>(0)).optional()
+        };
+        read().map(|pos| pos.map(i64::cast_unsigned)).map_err(error::of("read a cursor of the log"))
     }
     pub(crate) fn plan(&mut self, kind: &Name) -> Result<Option<(PlanSpec, PlanRef)>> {
         match self.dictionary.find(&self.conn, kind)? {

@@ -16,9 +16,10 @@ use stepwell_core::{
     queue::Queue,
     retention::Retention,
     session::{Beat, Session},
+    setting::{PutSetting, Setting, Settings, SettingsRequest},
     store::{
         Answer, Applied, ClaimRequest, ClaimedBatch, Count, Description, Element, Enqueued, EventPage,
-        JobFilter, Listener, Maintain, Maintained, Page, PageRequest, Pruned, Request, Store, Tables,
+        FanOut, JobFilter, Listener, Maintain, Maintained, Page, PageRequest, Pruned, Request, Store, Tables,
         inbox::InboxOutcome, operations,
     },
 };
@@ -234,6 +235,19 @@ impl Store for Sqlite {
         }))
     }
 
+    fn put_settings(&self, puts: Vec<PutSetting>) -> Answer<'_, Vec<u64>> {
+        Box::pin(
+            self.write(move |ledger| {
+                ledger.step(|ledger| operations::put_settings(ledger, &puts, ledger.now))
+            }),
+        )
+    }
+    fn fan_out(&self, request: FanOut) -> Answer<'_, ()> {
+        Box::pin(
+            self.write(move |ledger| ledger.step(|ledger| operations::fan_out(ledger, &request, ledger.now))),
+        )
+    }
+
     fn open_session(&self, session: Session) -> Answer<'_, ()> {
         Box::pin(async move {
             let id = session.id;
@@ -300,6 +314,15 @@ impl Store for Sqlite {
     }
     fn inbox_outcome(&self, id: JobId) -> Answer<'_, Option<InboxOutcome>> {
         self.read(move |reader| reader.inbox_outcome(id))
+    }
+    fn setting(&self, scope: Name, key: String) -> Answer<'_, Option<Setting>> {
+        self.read(move |reader| reader.setting(&scope, &key))
+    }
+    fn settings(&self, request: SettingsRequest) -> Answer<'_, Settings> {
+        self.read(move |reader| reader.settings(&request))
+    }
+    fn cursor(&self, name: Name) -> Answer<'_, Option<u64>> {
+        self.read(move |reader| reader.cursor(&name))
     }
     fn plan(&self, kind: Name) -> Answer<'_, Option<(PlanSpec, PlanRef)>> {
         self.read(move |reader| reader.plan(&kind))

@@ -357,6 +357,24 @@ macro_rules! cases {
                 an_owner_whose_session_died_still_owns_what_nobody_took
                 many_jobs_of_a_dead_session_take_several_passes
                 a_claim_holds_no_more_than_its_limit;
+            settings:
+                a_record_is_kept_as_it_was_written
+                records_are_listed_by_key_page_by_page
+                a_write_on_something_else_than_was_seen_changes_nothing
+                a_version_never_comes_twice
+                a_record_over_the_limit_is_refused
+                records_outlive_the_process
+                a_request_that_comes_again_is_answered_with_the_same_job
+                a_request_counts_once_although_its_job_is_gone
+                a_request_counts_once_for_a_day
+                a_refused_request_does_not_use_up_its_key
+                a_jobs_webhook_is_kept_apart_from_its_row
+                events_of_a_job_with_a_webhook_can_be_found
+                nothing_is_deleted_that_a_durable_reader_has_yet_to_read
+                a_fan_out_happens_once
+                a_fan_out_that_fails_leaves_nothing_behind
+                a_fan_out_by_outdated_records_does_not_happen
+                a_fan_out_reports_on_jobs_that_are_still_there;
             unique:
                 a_live_job_stands_for_its_key
                 other_keys_are_other_jobs

@@ -16,6 +16,7 @@ use crate::{
     schedule::When,
     time::Timestamp,
     unique::Unique,
+    webhook::JobWebhook,
 };
 
 /// What may be asked of a job. The numbers are those of `docs/lifecycle.md`.
@@ -191,6 +192,15 @@ pub struct Context {
     pub held: bool,
 }
 
+/// A request that is to count once, however often it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Once {
+    /// The key that the sender chose, with whatever sets it apart from other senders' keys.
+    pub key: String,
+    /// Tells requests with the same key apart. The same key with another fingerprint is a mistake of the sender.
+    pub fingerprint: String,
+}
+
 /// A job about to be enqueued.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewJob {
@@ -215,7 +225,9 @@ pub struct NewJob {
     /// Keys and values to find it by.
     pub attributes: BTreeMap<Name, String>,
     /// Its own webhook.
-    pub webhook: Option<Json>,
+    pub webhook: Option<JobWebhook>,
+    /// Makes the request itself count once: sent again within a day, it is answered with the same job.
+    pub once: Option<Once>,
     /// Crashes after which it is poisoned; [`limits::CRASHES_MAX`] if none is named.
     pub max_crashes: Option<u32>,
 }
@@ -239,6 +251,7 @@ impl NewJob {
             tags: Vec::new(),
             attributes: BTreeMap::new(),
             webhook: None,
+            once: None,
             max_crashes: None,
         }
     }
@@ -262,6 +275,12 @@ impl NewJob {
         }
         if self.max_crashes == Some(0) {
             return Err(Error::invalid("max_crashes", "must be at least 1"));
+        }
+        if let Some(webhook) = &self.webhook {
+            webhook.check()?;
+        }
+        if let Some(once) = &self.once {
+            check_key("idempotency key", &once.key)?;
         }
         check_tags(&self.tags)?;
         check_attributes(&self.attributes)

@@ -8,6 +8,7 @@ use crate::{
     limits,
     plan::PlanSpec,
     time::Timestamp,
+    webhook::JobWebhook,
 };
 
 use super::{
@@ -57,7 +58,7 @@ pub fn enqueue(new: &NewJob, plan: Option<(&PlanSpec, PlanRef)>, now: Timestamp)
         details: Details {
             tags,
             attributes: new.attributes.clone(),
-            webhook: new.webhook.clone(),
+            webhook: new.webhook.as_ref().map(JobWebhook::shown),
             ..Details::default()
         },
     };

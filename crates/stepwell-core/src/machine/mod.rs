@@ -35,6 +35,7 @@ mod recover;
 pub mod transition;
 
 pub use apply::{apply, apply_all, claim_and_start};
-pub use command::{Claim, Command, Context, Edit, LogLine, NewJob, RetryFrom, Verdict};
+pub(crate) use command::check_key;
+pub use command::{Claim, Command, Context, Edit, LogLine, NewJob, Once, RetryFrom, Verdict};
 pub use enqueue::enqueue;
 pub use transition::{Reject, Transition, Write};

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    event::{Draft, EventType},
+    event::EventType,
     job::{Job, JobState, Reason},
     json::Json,
     name::Name,
@@ -174,7 +174,6 @@ pub(super) fn record_webhook(job: &Job, delivered: bool, data: &Json) -> Transit
     // A job that goes on was retried since: what was delivered is the end of an earlier run, and this one's is still
     // due.
     draft.job.details.webhook_sent |= delivered && job.state.is_terminal();
-    draft.events.push(Draft { ty, phase: None, attempt: draft.job.attempt, data: Some(data.clone()) });
-    draft.job.next_seq = draft.job.next_seq.saturating_add(1);
+    draft.say_json(ty, data.clone());
     draft.done()
 }

@@ -152,16 +152,29 @@ impl Draughtsman {
     pub(super) fn say_of(&mut self, ty: EventType, phase: &Name, data: Option<serde_json::Value>) {
         self.push(ty, Some(phase.clone()), data);
     }
+    /// Appends an event about the job whose data is written already.
+    pub(super) fn say_json(&mut self, ty: EventType, data: Json) {
+        self.append(ty, None, Some(data));
+    }
     fn push(&mut self, ty: EventType, phase: Option<Name>, data: Option<serde_json::Value>) {
         // A `Value` always encodes: its keys are strings.
-        let data = data.and_then(|data| Json::of(&data).ok());
-        self.events.push(Draft { ty, phase, attempt: self.job.attempt, data });
+        self.append(ty, phase, data.and_then(|data| Json::of(&data).ok()));
+    }
+    fn append(&mut self, ty: EventType, phase: Option<Name>, data: Option<Json>) {
+        let draft = Draft { ty, phase, attempt: self.job.attempt, data, tags: Vec::new(), hooked: false };
+        self.events.push(draft);
         self.job.next_seq = self.job.next_seq.saturating_add(1);
     }
     pub(super) fn write(&mut self, write: Write) {
         self.writes.push(write);
     }
-    pub(super) fn done(self) -> Transition {
+    pub(super) fn done(mut self) -> Transition {
+        // What a filter of the log needs goes with the event, so that it outlives the job; but of a job that is no
+        // more, only its id.
+        if let Some(first) = self.events.first_mut().filter(|first| first.ty != EventType::Deleted) {
+            first.tags.clone_from(&self.job.details.tags);
+            first.hooked = self.job.details.webhook.is_some();
+        }
         Transition { job: self.job, events: self.events, writes: self.writes, removed: false }
     }
 }

@@ -16,13 +16,14 @@ use crate::{
     queue::Queue,
     retention::Retention,
     session::{Beat, Session},
+    setting::{PutSetting, Setting, Settings, SettingsRequest},
     time::{Clock, Timestamp},
 };
 
 use super::{
     inbox::InboxOutcome,
     read::{Count, Element, EventPage, JobFilter, Page, PageRequest},
-    request::{Applied, ClaimRequest, ClaimedBatch, Enqueued, Maintain, Maintained, Pruned, Request},
+    request::{Applied, ClaimRequest, ClaimedBatch, Enqueued, FanOut, Maintain, Maintained, Pruned, Request},
 };
 
 /// What a store answers with, in its own time.
@@ -89,6 +90,13 @@ pub trait Store: Send + Sync + 'static {
     /// Removes what retention does not keep.
     fn prune(&self, retention: Retention) -> Answer<'_, Pruned>;
 
+    /// Writes small records, each compared with what its writer has seen: all of them, or none. Answers with their
+    /// versions.
+    fn put_settings(&self, puts: Vec<PutSetting>) -> Answer<'_, Vec<u64>>;
+    /// Moves a durable reader of the log, and does what it makes of what it read. Answers that the version does not
+    /// match if another process was faster, or if the records by which it judged have changed.
+    fn fan_out(&self, request: FanOut) -> Answer<'_, ()>;
+
     /// Opens a session. It is alive from now on, as long as it beats.
     fn open_session(&self, session: Session) -> Answer<'_, ()>;
     /// Keeps a session alive. Called from the engine's own thread; it neither waits for a writer nor for a disk.
@@ -130,6 +138,12 @@ pub trait Store: Send + Sync + 'static {
     /// What became of an inbox row, by the id that the application gave it; none while it is in the inbox, or if there
     /// never was one.
     fn inbox_outcome(&self, id: JobId) -> Answer<'_, Option<InboxOutcome>>;
+    /// A small record.
+    fn setting(&self, scope: Name, key: String) -> Answer<'_, Option<Setting>>;
+    /// The small records of a scope, in the order of their keys.
+    fn settings(&self, request: SettingsRequest) -> Answer<'_, Settings>;
+    /// How far a durable reader of the log has read; none if there is no such reader.
+    fn cursor(&self, name: Name) -> Answer<'_, Option<u64>>;
     /// The newest plan of a kind.
     fn plan(&self, kind: Name) -> Answer<'_, Option<(PlanSpec, PlanRef)>>;
 

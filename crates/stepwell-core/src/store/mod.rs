@@ -20,7 +20,7 @@ mod tables;
 pub use contract::{Answer, Change, Description, Listener, Store};
 pub use read::{Count, Element, EventPage, JobFilter, Order, Page, PageRequest};
 pub use request::{
-    Applied, ClaimRequest, Claimed, ClaimedBatch, Enqueued, Lane, Maintain, Maintained, Pruned, Request,
-    WorkedPlan,
+    Applied, ClaimRequest, Claimed, ClaimedBatch, Enqueued, FanOut, Lane, Maintain, Maintained, Pruned,
+    Request, WorkedPlan,
 };
 pub use tables::{Row, Tables};

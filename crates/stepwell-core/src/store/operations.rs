@@ -2,22 +2,27 @@
 //!
 //! Each function is one operation: a store runs it in a savepoint, and rolls back to it if the answer is an error.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     error::{Error, Result},
     id::{JobId, SessionId},
     job::{Job, JobState, PlanRef},
+    json::Json,
     lease::Fence,
     limits,
     machine::{self, Claim, Command, Context, NewJob, Reject},
     name::Name,
     plan::{self, PlanSpec},
     retention::Retention,
+    setting::PutSetting,
     time::Timestamp,
+    webhook,
 };
 
 use super::{
     inbox::{InboxEntry, InboxOutcome},
-    request::{Applied, ClaimRequest, Claimed, ClaimedBatch, Enqueued, Pruned, Request, WorkedPlan},
+    request::{Applied, ClaimRequest, Claimed, ClaimedBatch, Enqueued, FanOut, Pruned, Request, WorkedPlan},
     tables::{Row, Tables},
 };
 
@@ -27,16 +32,99 @@ use super::{
 /// If a field breaks a rule, or the store fails.
 pub fn enqueue(tables: &mut impl Tables, new: &NewJob, now: Timestamp) -> Result<Enqueued> {
     new.check()?;
+    let Some(once) = &new.once else { return enqueue_new(tables, new, now) };
+    let scope = Name::from(ONCE);
+    let before = tables.setting(&scope, &once.key)?.filter(|kept| kept.at + limits::IDEMPOTENCY_KEPT > now);
+    if let Some(before) = before {
+        let kept: Kept = before.value.decode()?;
+        if kept.fingerprint != once.fingerprint {
+            return Err(Error::idempotency_mismatch());
+        }
+        return Ok(Enqueued { id: kept.id, duplicate: kept.duplicate, replayed: true });
+    }
+    let enqueued = enqueue_new(tables, new, now)?;
+    let Enqueued { id, duplicate, .. } = enqueued;
+    let kept = Kept { fingerprint: once.fingerprint.clone(), id, duplicate };
+    tables.put_setting(&scope, &once.key, Some(&Json::of(&kept)?), now)?;
+    Ok(enqueued)
+}
+
+/// The scope under which answers to requests with an idempotency key are kept.
+const ONCE: &str = "stepwell.once";
+
+/// The answer to a request with an idempotency key.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    fingerprint: String,
+    id: JobId,
+    duplicate: bool,
+}
+
+fn enqueue_new(tables: &mut impl Tables, new: &NewJob, now: Timestamp) -> Result<Enqueued> {
     if let Some(unique) = &new.unique {
         let holders = tables.unique_holders(&new.kind, unique.as_str())?;
         if let Some(id) = unique.existing(&holders, now) {
-            return Ok(Enqueued { id, duplicate: true });
+            return Ok(Enqueued { id, duplicate: true, replayed: false });
         }
     }
     let plan = tables.newest_plan(&new.kind)?;
     let plan = plan.as_ref().map(|(spec, plan_ref)| (&**spec, plan_ref.clone()));
+    if new.webhook.is_some() {
+        begin_reading(tables)?;
+    }
     tables.insert(machine::enqueue(new, plan, now), &new.payload)?;
-    Ok(Enqueued { id: new.id, duplicate: false })
+    if let Some(webhook) = &new.webhook {
+        let (scope, key) = (Name::from(webhook::OF_JOBS), new.id.to_string());
+        tables.put_setting(&scope, &key, Some(&Json::of(webhook)?), now)?;
+    }
+    Ok(Enqueued { id: new.id, duplicate: false, replayed: false })
+}
+
+/// Sees to it that the log is read for webhooks from here on: from now on nothing is removed that was not read.
+fn begin_reading(tables: &mut impl Tables) -> Result<()> {
+    let name = Name::from(webhook::CURSOR);
+    if tables.cursor(&name)?.is_none() {
+        let head = tables.head()?;
+        tables.put_cursor(&name, head)?;
+    }
+    Ok(())
+}
+
+/// Writes small records: all of them, or none.
+///
+/// # Errors
+/// If a record breaks a rule, or has changed since its writer saw it; or the store fails.
+pub fn put_settings(tables: &mut impl Tables, puts: &[PutSetting], now: Timestamp) -> Result<Vec<u64>> {
+    for put in puts {
+        put.check()?;
+        put.compare(tables.setting(&put.scope, &put.key)?.map(|found| found.version))?;
+    }
+    if puts.iter().any(|put| &*put.scope == webhook::ENDPOINTS && put.value.is_some()) {
+        begin_reading(tables)?;
+    }
+    puts.iter().map(|put| tables.put_setting(&put.scope, &put.key, put.value.as_ref(), now)).collect()
+}
+
+/// Moves a durable reader of the log, and does what it makes of what it read.
+///
+/// # Errors
+/// If the cursor is elsewhere, or what it judged by has changed; if a job breaks a rule; or the store fails.
+pub fn fan_out(tables: &mut impl Tables, request: &FanOut, now: Timestamp) -> Result<()> {
+    let (found, revision) = (tables.cursor(&request.cursor)?, tables.revision(&request.scope)?);
+    if found != Some(request.from) || revision != request.revision {
+        return Err(Error::version_mismatch(found.unwrap_or(0)));
+    }
+    for new in &request.jobs {
+        enqueue(tables, new, now)?;
+    }
+    for (job, command) in &request.reports {
+        let Some(row) = tables.job(*job)? else { continue };
+        let context = Context { now, ..Context::default() };
+        if let Ok(transition) = machine::apply(&row.job, Fence::None, command, &context) {
+            tables.save(&row, transition)?;
+        }
+    }
+    tables.put_cursor(&request.cursor, request.to)
 }
 
 /// Decides on a request and stores the decision.
@@ -231,7 +319,8 @@ pub fn prune(
     }
     let keep = retention.events;
     pruned.event_rows = tables.prune_events(now - keep.age_max, keep.count_max, limit)?;
-    pruned.more = (pruned.more && pruned.jobs > 0) || pruned.event_rows >= limit;
+    let forgotten = tables.prune_settings(&Name::from(ONCE), now - limits::IDEMPOTENCY_KEPT, limit)?;
+    pruned.more = (pruned.more && pruned.jobs > 0) || pruned.event_rows >= limit || forgotten >= limit;
     Ok(pruned)
 }
 

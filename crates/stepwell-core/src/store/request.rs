@@ -7,7 +7,7 @@ use crate::{
     job::{Job, PlanRef},
     json::Json,
     lease::Fence,
-    machine::Command,
+    machine::{Command, NewJob},
     name::Name,
     plan::PlanSpec,
     time::Timestamp,
@@ -40,6 +40,27 @@ pub struct Enqueued {
     pub id: JobId,
     /// Whether it existed before.
     pub duplicate: bool,
+    /// Whether the request itself had come before, and this is the answer that it got then.
+    pub replayed: bool,
+}
+
+/// What a durable reader of the log makes of the events up to a place. All of it happens, or nothing.
+#[derive(Clone, Debug)]
+pub struct FanOut {
+    /// The reader's cursor.
+    pub cursor: Name,
+    /// Where the cursor must be for any of this to happen: another process may have been faster.
+    pub from: u64,
+    /// Where it is afterwards.
+    pub to: u64,
+    /// The records by which the events were judged, and their revision then. If they have changed, nothing happens.
+    pub scope: Name,
+    /// The revision.
+    pub revision: u64,
+    /// The jobs that the events call for.
+    pub jobs: Vec<NewJob>,
+    /// What the events say about other jobs. A job that has gone, or refuses, is passed over.
+    pub reports: Vec<(JobId, Command)>,
 }
 
 /// A worker asks for work.

@@ -11,6 +11,7 @@ use crate::{
     name::Name,
     plan::PlanSpec,
     queue::Queue,
+    setting::Setting,
     time::Timestamp,
     unique::Holders,
 };
@@ -90,6 +91,22 @@ pub trait Tables {
     /// Removes events from the beginning of the log: those at or before `cutoff`, and those beyond `count_max`, but
     /// none that a durable reader or the store's own retention has yet to read. Answers how many stored rows went.
     fn prune_events(&mut self, cutoff: Timestamp, count_max: u64, limit: usize) -> Result<usize>;
+
+    /// The last `pos` that was given.
+    fn head(&mut self) -> Result<u64>;
+    /// How far a durable reader of the log has read; none if there is no such reader.
+    fn cursor(&mut self, name: &Name) -> Result<Option<u64>>;
+    /// Moves a durable reader, or makes one.
+    fn put_cursor(&mut self, name: &Name, pos: u64) -> Result<()>;
+
+    /// A small record.
+    fn setting(&mut self, scope: &Name, key: &str) -> Result<Option<Setting>>;
+    /// Writes a small record, or removes it; counts the scope's revision up and answers with it.
+    fn put_setting(&mut self, scope: &Name, key: &str, value: Option<&Json>, now: Timestamp) -> Result<u64>;
+    /// How often a scope has been written.
+    fn revision(&mut self, scope: &Name) -> Result<u64>;
+    /// Removes records of a scope that were written last at or before `cutoff`. Answers how many.
+    fn prune_settings(&mut self, scope: &Name, cutoff: Timestamp, limit: usize) -> Result<usize>;
 
     /// The oldest rows of the inbox.
     fn inbox(&mut self, limit: usize) -> Result<Vec<InboxEntry>>;

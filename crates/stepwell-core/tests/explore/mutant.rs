@@ -161,7 +161,7 @@ fn drop_event(transition: &mut Transition, ty: EventType) {
 }
 fn say(transition: &mut Transition, ty: EventType) {
     let attempt = transition.job.attempt;
-    transition.events.push(Draft { ty, phase: None, attempt, data: None });
+    transition.events.push(Draft { ty, phase: None, attempt, data: None, tags: Vec::new(), hooked: false });
     transition.job.next_seq += 1;
 }
 fn ends(transition: &Transition) -> bool {

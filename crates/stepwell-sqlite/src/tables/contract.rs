@@ -7,6 +7,7 @@ use stepwell_core::{
     job::PlanRef,
     machine::Transition,
     queue::Queue,
+    setting::Setting,
     store::{
         Row, Tables,
         inbox::{InboxEntry, InboxOutcome},
@@ -87,6 +88,29 @@ impl Tables for Ledger {
     }
     fn prune_events(&mut self, cutoff: Timestamp, count_max: u64, limit: usize) -> Result<usize> {
         self.delete_events(cutoff, count_max, limit)
+    }
+
+    fn head(&mut self) -> Result<u64> {
+        Ok(self.head.next_pos - 1)
+    }
+    fn cursor(&mut self, name: &Name) -> Result<Option<u64>> {
+        self.find_cursor(name)
+    }
+    fn put_cursor(&mut self, name: &Name, pos: u64) -> Result<()> {
+        self.store_cursor(name, pos)
+    }
+
+    fn setting(&mut self, scope: &Name, key: &str) -> Result<Option<Setting>> {
+        self.find_setting(scope, key)
+    }
+    fn put_setting(&mut self, scope: &Name, key: &str, value: Option<&Json>, now: Timestamp) -> Result<u64> {
+        self.store_setting(scope, key, value, now)
+    }
+    fn revision(&mut self, scope: &Name) -> Result<u64> {
+        self.find_revision(scope)
+    }
+    fn prune_settings(&mut self, scope: &Name, cutoff: Timestamp, limit: usize) -> Result<usize> {
+        self.forget_settings(scope, cutoff, limit)
     }
 
     fn inbox(&mut self, limit: usize) -> Result<Vec<InboxEntry>> {

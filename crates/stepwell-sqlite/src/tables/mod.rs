@@ -7,6 +7,7 @@
 //! - `retain`: what has ended, and which events can go.
 //! - `plan`: plans, queues and sessions.
 //! - `inbox`: rows that applications enqueued in their own transactions.
+//! - `setting`: small records of the layers above, and the cursors of durable readers.
 //! - `contract`: all of it under one trait.
 
 mod beside;
@@ -16,4 +17,5 @@ mod inbox;
 pub(crate) mod plan;
 mod retain;
 pub(crate) mod row;
+pub(crate) mod setting;
 mod transition;

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, types::Type};
 use serde::{Serialize, de::DeserializeOwned};
 use stepwell_core::{
-    Error, Job, JobId, JobState, Name, Result, Timestamp, Token,
+    Error, Job, JobId, JobState, Json, Name, Result, Timestamp, Token,
     job::{Details, PlanRef, Reason},
     lease::Lease,
     store::Row,
@@ -116,6 +116,12 @@ fn time(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Option<Times
 /// Decodes a JSON column.
 pub(crate) fn json<T: DeserializeOwned>(column: usize, text: &str) -> rusqlite::Result<T> {
     serde_json::from_str(text)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into()))
+}
+
+/// Takes over a JSON column as it is.
+pub(crate) fn text(column: usize, text: String) -> rusqlite::Result<Json> {
+    Json::from_text(text)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into()))
 }
 

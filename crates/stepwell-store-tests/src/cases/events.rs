@@ -158,7 +158,7 @@ pub async fn filters_join(w: &mut World) {
         kind: Some(KIND.into()),
         queue: Some(QUEUE.into()),
         types: vec![EventType::Enqueued],
-        internal: false,
+        ..EventFilter::default()
     };
     assert_eq!(w.events(0, filter.clone()).await.events.len(), 1);
     let nothing = EventFilter { kind: Some("other".into()), ..filter };

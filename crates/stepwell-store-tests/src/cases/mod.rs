@@ -18,4 +18,5 @@ pub mod plans;
 pub mod queues;
 pub mod retention;
 pub mod sessions;
+pub mod settings;
 pub mod unique;
