@@ -81,6 +81,16 @@ impl Stepwell {
         edit.check()?;
         self.command(id, Command::Edit(edit)).await.map(drop)
     }
+    /// As [`edit`](Self::edit), if the job is still at this version.
+    ///
+    /// # Errors
+    /// As there, and if it has changed since ([`Error::is_version_mismatch`]).
+    pub async fn edit_at(&self, id: JobId, version: u64, edit: Edit) -> Result<JobRecord> {
+        edit.check()?;
+        let commands = vec![Command::Edit(edit)];
+        let request = Request { job: id, fence: Fence::Version(version), commands };
+        Ok(self.engine.store.apply(request).await?.job)
+    }
     /// Removes a job that has ended, with everything of it but its events.
     ///
     /// # Errors

@@ -7,7 +7,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use stepwell_core::{Error, JobId, Json, Name, Result, Unique, limits, machine::NewJob, schedule::When};
+use stepwell_core::{
+    Error, JobId, Json, Name, Result, Unique, limits,
+    machine::{NewJob, Once},
+    schedule::When,
+    webhook::JobWebhook,
+};
 
 use crate::{client::Stepwell, handle::JobHandle, job::Job};
 
@@ -94,6 +99,19 @@ impl<'s, J> Enqueue<'s, J> {
         let (key, value) = (key.into(), value.to_string());
         self.set(|new| drop(new.attributes.insert(key, value)))
     }
+    /// A webhook of its own, which is told of its end, whatever becomes of this process.
+    pub fn webhook(self, webhook: JobWebhook) -> Self {
+        self.set(|new| new.webhook = Some(webhook))
+    }
+    /// Makes this request count once: sent again within a day under the same key, it is answered with the same job
+    /// ([`JobHandle::is_replayed`]), also when that job has gone. The fingerprint tells requests apart: the same key
+    /// with another one is an error.
+    ///
+    /// It is not the same as [`unique`](Self::unique), which says that two jobs mean the same.
+    pub fn once(self, key: impl Into<String>, fingerprint: impl Into<String>) -> Self {
+        let once = Once { key: key.into(), fingerprint: fingerprint.into() };
+        self.set(|new| new.once = Some(once))
+    }
     /// How often in a row its worker may die before it is given up as poisoned: 5 unless set.
     pub fn max_crashes(self, crashes: u32) -> Self {
         self.set(|new| new.max_crashes = Some(crashes))
@@ -108,7 +126,7 @@ impl<'s, J: 'static> IntoFuture for Enqueue<'s, J> {
         Box::pin(async move {
             let answers = stepwell.engine.store.enqueue(vec![new?]).await?;
             let enqueued = answers.into_iter().next().unwrap_or_else(|| Err(Error::closed()))?;
-            Ok(JobHandle::new(stepwell.clone(), enqueued.id, enqueued.duplicate))
+            Ok(JobHandle::of(stepwell.clone(), enqueued))
         })
     }
 }
@@ -173,7 +191,7 @@ impl<'s, J: Job> IntoFuture for EnqueueMany<'s, J> {
             }
             let answers = stepwell.engine.store.enqueue(news).await?;
             let handle = |answer: Result<stepwell_core::store::Enqueued>| {
-                answer.map(|enqueued| JobHandle::new(stepwell.clone(), enqueued.id, enqueued.duplicate))
+                answer.map(|enqueued| JobHandle::of(stepwell.clone(), enqueued))
             };
             Ok(answers.into_iter().map(handle).collect())
         })

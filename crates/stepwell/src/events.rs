@@ -1,18 +1,22 @@
 //! What happened: the durable log, as a stream.
 
 use std::{
+    collections::VecDeque,
     pin::Pin,
     task::{Context, Poll},
 };
 
+use crate::{
+    client::Stepwell,
+    event_cursor::{EventCursor, Found},
+    job::Job,
+};
+use futures_core::Stream;
 use serde::Deserialize;
 use stepwell_core::{
-    EventType, JobId, Json, Name, Timestamp,
+    Clock, EventType, JobId, Json, Name, Timestamp,
     event::{Event as Stored, EventFilter},
 };
-use tokio::sync::mpsc;
-
-use crate::{client::Stepwell, job::Job};
 
 /// One thing that happened to a job.
 ///
@@ -257,27 +261,78 @@ impl<'s> Events<'s> {
     }
     /// Starts to receive. The stream ends when the queue is closed.
     pub fn subscribe(self) -> EventStream {
+        let clock = self.stepwell.clock().clone();
+        EventStream { events: Box::pin(stream(self.cursor(), clock)) }
+    }
+    /// Of jobs with this tag.
+    pub fn of_tag(mut self, tag: impl Into<Name>) -> Self {
+        self.filter.tag = Some(tag.into());
+        self
+    }
+    /// A place in the log to read from at one's own pace: for whoever passes events on to many others.
+    pub fn cursor(self) -> EventCursor {
         let engine = &self.stepwell.engine;
         let after = self.after.unwrap_or_else(|| engine.store.head());
-        EventStream { receiver: engine.tail.subscribe(after, self.filter) }
+        EventCursor::new(engine.tail.follow(after, self.filter))
     }
+}
+
+/// Events that are read at once.
+const BATCH: usize = 256;
+
+fn stream(cursor: EventCursor, clock: Clock) -> impl Stream<Item = Event> + Send {
+    futures_util::stream::unfold((cursor, VecDeque::new()), move |(mut cursor, mut waiting)| {
+        let clock = clock.clone();
+        async move {
+            loop {
+                if let Some(event) = waiting.pop_front() {
+                    return Some((event, (cursor, waiting)));
+                }
+                let about = |pos, change| Event::about_the_stream(pos, clock.now(), change);
+                match cursor.look(BATCH).await {
+                    Ok(Some(Found::Events(frames))) => {
+                        waiting.extend(frames.iter().map(|frame| frame.event()));
+                    }
+                    Ok(Some(Found::Gap { oldest })) => {
+                        waiting.push_back(about(cursor.pos(), Change::StreamGap { oldest }));
+                    }
+                    Ok(Some(Found::Reset { oldest })) => {
+                        waiting.push_back(about(cursor.pos(), Change::StreamReset { oldest }));
+                    }
+                    Ok(None) => {
+                        if !cursor.grown().await {
+                            return None;
+                        }
+                    }
+                    Err(error) if error.is_closed() => return None,
+                    Err(error) => {
+                        // Read again at the next change. Nobody misses anything: the place stays.
+                        tracing::warn!(%error, "failed to read the event log");
+                        if !cursor.grown().await {
+                            return None;
+                        }
+                    }
+                }
+            }
+        }
+    })
 }
 
 /// Events, in order. A `futures` stream; [`next`](Self::next) does without that crate.
 pub struct EventStream {
-    receiver: mpsc::Receiver<Event>,
+    events: Pin<Box<dyn Stream<Item = Event> + Send>>,
 }
 
 impl EventStream {
     /// The next event, or none when the queue was closed.
     pub async fn next(&mut self) -> Option<Event> {
-        self.receiver.recv().await
+        std::future::poll_fn(|cx| self.events.as_mut().poll_next(cx)).await
     }
 }
 
-impl futures_core::Stream for EventStream {
+impl Stream for EventStream {
     type Item = Event;
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        self.receiver.poll_recv(cx)
+        self.events.as_mut().poll_next(cx)
     }
 }

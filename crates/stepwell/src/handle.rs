@@ -3,7 +3,8 @@
 use std::{fmt, marker::PhantomData};
 
 use stepwell_core::{
-    Error, Job as JobRecord, JobId, JobState, Json, PhaseState, Result, store::inbox::InboxOutcome,
+    Error, Job as JobRecord, JobId, JobState, Json, PhaseState, Result,
+    store::{Enqueued, inbox::InboxOutcome},
 };
 
 use crate::{client::Stepwell, job::Job};
@@ -13,12 +14,13 @@ pub struct JobHandle<J> {
     stepwell: Stepwell,
     id: JobId,
     duplicate: bool,
+    replayed: bool,
     job: PhantomData<fn() -> J>,
 }
 
 impl<J> Clone for JobHandle<J> {
     fn clone(&self) -> Self {
-        Self { stepwell: self.stepwell.clone(), id: self.id, duplicate: self.duplicate, job: PhantomData }
+        Self { stepwell: self.stepwell.clone(), ..*self }
     }
 }
 impl<J> fmt::Debug for JobHandle<J> {
@@ -29,7 +31,11 @@ impl<J> fmt::Debug for JobHandle<J> {
 
 impl<J> JobHandle<J> {
     pub(crate) fn new(stepwell: Stepwell, id: JobId, duplicate: bool) -> Self {
-        Self { stepwell, id, duplicate, job: PhantomData }
+        Self { stepwell, id, duplicate, replayed: false, job: PhantomData }
+    }
+    pub(crate) fn of(stepwell: Stepwell, enqueued: Enqueued) -> Self {
+        let Enqueued { id, duplicate, replayed } = enqueued;
+        Self { stepwell, id, duplicate, replayed, job: PhantomData }
     }
     /// The job's id.
     pub fn id(&self) -> JobId {
@@ -38,6 +44,12 @@ impl<J> JobHandle<J> {
     /// Whether `unique` matched a job that already existed, which this handle then refers to.
     pub fn is_duplicate(&self) -> bool {
         self.duplicate
+    }
+    /// Whether the request had come before, and this is the answer that it got then ([`Enqueue::once`]).
+    ///
+    /// [`Enqueue::once`]: crate::Enqueue::once
+    pub fn is_replayed(&self) -> bool {
+        self.replayed
     }
     /// As [`Stepwell::cancel`].
     ///

@@ -16,6 +16,7 @@ mod ctx;
 mod engine;
 mod enqueue;
 mod entropy;
+mod event_cursor;
 mod events;
 mod handle;
 #[cfg(feature = "rusqlite")]
@@ -25,10 +26,12 @@ mod job;
 mod phase_error;
 mod phase_fn;
 mod plan;
+mod records;
 mod registered;
 mod single;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod wire;
 mod workers;
 
 pub use builder::{Builder, Durability};
@@ -36,6 +39,7 @@ pub use client::Stepwell;
 pub use control::{Counts, JobList};
 pub use ctx::Ctx;
 pub use enqueue::{Enqueue, EnqueueMany, Priority, Untyped};
+pub use event_cursor::{EventCursor, Found};
 pub use events::{Change, Event, EventStream, Events};
 pub use handle::JobHandle;
 pub use inputs::Inputs;
@@ -43,7 +47,9 @@ pub use job::{Job, Worker};
 pub use phase_error::{PhaseError, PhaseResult, ResultExt};
 pub use phase_fn::{BlockingPhaseFn, PhaseFn};
 pub use plan::{Phase, Plan};
+pub use records::Records;
 pub use single::OneShot;
+pub use stepwell_core::webhook::JobWebhook;
 pub use stepwell_core::{
     Clock, Error, EventType, JobId, JobState, Json, Name, Retry, SessionId, Timestamp, Unique,
     error::Result,
@@ -56,6 +62,7 @@ pub use stepwell_core::{
     retention::{Keep, Retention},
     schedule::When,
     session::Session,
+    setting::{Expected, Setting, Settings},
     store::{Count, Description, JobFilter, Order, Page, PageRequest},
 };
 pub use stepwell_core::{job::Job as JobRecord, phase::Phase as PhaseRecord};

@@ -47,3 +47,4 @@ pub(crate) use flight::Boundary;
 pub(crate) use flight::Flight;
 pub(crate) use shutdown::Shutdown;
 pub(crate) use stop::{Stop, Why};
+pub(crate) use tail::Follower;

@@ -1,37 +1,30 @@
 //! The one reader of the event log in this process. Whoever follows the log reads from its ring, and falls back to
-//! pages from the store.
+//! pages from the store, by themselves: they own nothing but a place.
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
-use stepwell_core::{
-    Error, EventType, JobId, Result,
-    event::{Event as Stored, EventFilter},
-    store::Store,
-};
+use stepwell_core::{Error, EventType, JobId, Result, event::EventFilter, store::Store};
 use tokio::{
     runtime::Handle,
-    sync::{Notify, mpsc, oneshot, watch},
+    sync::{Notify, oneshot, watch},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::events::{Change, Event};
+use crate::{event_cursor::Found, wire::Frame};
 
 /// Events that the ring holds. Whoever is further behind reads from the store.
 const RING: usize = 8_192;
+/// How far the reader goes back for those who had begun to follow before it.
+const BACK: u64 = 1_000;
 /// Stored rows read at once.
 const PAGE: usize = 500;
-/// Events that wait for a subscriber. One that is slower holds up only itself.
-const WAITING: usize = 256;
-/// Time that subscribers have for the last events once the queue was closed.
-const CLOSING: Duration = Duration::from_millis(500);
 
 pub(crate) struct Tail(Arc<Shared>);
 
-struct Shared {
+pub(crate) struct Shared {
     store: Arc<dyn Store>,
     thread: Handle,
     state: Mutex<State>,
@@ -42,14 +35,28 @@ struct Shared {
     closed: CancellationToken,
 }
 
-#[derive(Default)]
 struct State {
     running: bool,
     /// Whether the reader knows where it is. Until it does, nobody can rely on it.
     active: bool,
     followers: usize,
+    /// The earliest place that somebody began to follow from since the reader was last idle.
+    wanted_from: u64,
     waiters: HashMap<JobId, Vec<oneshot::Sender<()>>>,
-    ring: VecDeque<Arc<Stored>>,
+    ring: VecDeque<Arc<Frame>>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            running: false,
+            active: false,
+            followers: 0,
+            wanted_from: u64::MAX,
+            waiters: HashMap::new(),
+            ring: VecDeque::new(),
+        }
+    }
 }
 
 impl Shared {
@@ -93,13 +100,15 @@ impl Tail {
         }
     }
 
-    /// Events after a `pos`, until the tail is closed or the receiver dropped.
-    pub(crate) fn subscribe(&self, after: u64, filter: EventFilter) -> mpsc::Receiver<Event> {
-        let (sender, receiver) = mpsc::channel(WAITING);
-        self.0.lock().followers += 1;
+    /// Follows the log after a `pos`.
+    pub(crate) fn follow(&self, after: u64, filter: EventFilter) -> Follower {
+        {
+            let mut state = self.0.lock();
+            state.followers += 1;
+            state.wanted_from = state.wanted_from.min(after);
+        }
         self.run();
-        self.0.thread.spawn(follow(self.0.clone(), after, filter, sender));
-        receiver
+        Follower { shared: self.0.clone(), cursor: after, filter, head: self.0.head.subscribe() }
     }
 
     /// Starts the reader with the first one who listens.
@@ -143,6 +152,7 @@ async fn look(shared: &Shared, at: u64) -> Option<u64> {
         let wanted = state.followers > 0 || !state.waiters.is_empty();
         if !wanted {
             state.active = false;
+            state.wanted_from = u64::MAX;
             state.ring.clear();
         }
         (wanted, state.active)
@@ -155,15 +165,16 @@ async fn look(shared: &Shared, at: u64) -> Option<u64> {
     }
     // What happened before this place is not seen: everybody who waits since before looks again.
     let head = shared.store.events(u64::MAX, 1, EventFilter::default()).await.ok()?.head;
-    let waiters = {
+    let (waiters, from) = {
         let mut state = shared.lock();
         state.active = true;
         state.ring.clear();
-        std::mem::take(&mut state.waiters)
+        // Whoever has just begun finds in the ring what was said meanwhile, even if the store closes before it looks.
+        let from = state.wanted_from.clamp(head.saturating_sub(BACK), head);
+        (std::mem::take(&mut state.waiters), from)
     };
-    shared.head.send_replace(head);
     wake_all(waiters.into_values().flatten());
-    take_in(shared, head).await
+    take_in(shared, from).await
 }
 
 async fn take_in(shared: &Shared, mut at: u64) -> Option<u64> {
@@ -186,12 +197,16 @@ async fn take_in(shared: &Shared, mut at: u64) -> Option<u64> {
         let mut ended = Vec::new();
         {
             let mut state = shared.lock();
+            if state.ring.back().is_some_and(|last| last.pos() + 1 < page.floor) {
+                // Retention was faster than this reader: what is left of the ring does not join what follows.
+                state.ring.clear();
+            }
             for event in page.events {
                 if event.ty.is_terminal() || event.ty == EventType::Deleted {
                     ended.extend(state.waiters.remove(&event.job).into_iter().flatten());
                 }
                 if followed {
-                    state.ring.push_back(Arc::new(event));
+                    state.ring.push_back(Arc::new(Frame::new(event)));
                 }
             }
             let excess = state.ring.len().saturating_sub(RING);
@@ -218,92 +233,79 @@ fn wake_all(waiters: impl Iterator<Item = oneshot::Sender<()>>) {
     }
 }
 
-/// One subscriber: a cursor, and nothing else.
-async fn follow(shared: Arc<Shared>, after: u64, filter: EventFilter, sender: mpsc::Sender<Event>) {
-    let following = async {
-        let mut cursor = after;
-        let mut head = shared.head.subscribe();
-        loop {
-            head.mark_unchanged();
-            let closed = shared.closed.is_cancelled();
-            match step(&shared, &mut cursor, &filter, &sender).await {
-                Ok(true) => {}
-                Ok(false) if closed => return,
-                Ok(false) => tokio::select! {
-                    _ = head.changed() => {}
-                    () = shared.closed.cancelled() => {}
-                },
-                Err(Gone) => return,
-            }
-        }
-    };
-    tokio::select! {
-        () = following => {}
-        () = sender.closed() => {}
-        // A subscriber that takes nothing does not keep a closed queue's stream open.
-        () = async {
-            shared.closed.cancelled().await;
-            tokio::time::sleep(CLOSING).await;
-        } => {}
-    }
-    shared.lock().followers -= 1;
+/// One who follows the log: a place, and what is wanted. It costs nothing while it does not look.
+pub(crate) struct Follower {
+    shared: Arc<Shared>,
+    pub(crate) cursor: u64,
+    pub(crate) filter: EventFilter,
+    head: watch::Receiver<u64>,
 }
 
-/// The subscriber has gone.
-struct Gone;
-
-/// Sends what is there. Answers whether there may be more.
-async fn step(
-    shared: &Shared,
-    cursor: &mut u64,
-    filter: &EventFilter,
-    sender: &mpsc::Sender<Event>,
-) -> Result<bool, Gone> {
-    if let Some(events) = from_ring(shared, *cursor) {
-        for event in events {
-            *cursor = event.pos;
-            if filter.matches(&event) {
-                sender.send(Event::from((*event).clone())).await.map_err(|_| Gone)?;
-            }
-        }
-        return Ok(false);
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.shared.lock().followers -= 1;
     }
-    let page = match shared.store.events(*cursor, PAGE, filter.clone()).await {
-        Ok(page) => page,
-        Err(error) if error.is_closed() => return Err(Gone),
-        Err(error) => {
-            tracing::warn!(%error, "failed to read the event log");
-            return Ok(false);
-        }
-    };
-    let oldest = page.floor;
-    let about_the_stream =
-        |change| Event::about_the_stream(oldest.saturating_sub(1), shared.store.clock().now(), change);
-    if *cursor > page.head {
-        sender.send(about_the_stream(Change::StreamReset { oldest })).await.map_err(|_| Gone)?;
-        *cursor = oldest.saturating_sub(1);
-        return Ok(true);
-    }
-    if *cursor + 1 < oldest {
-        sender.send(about_the_stream(Change::StreamGap { oldest })).await.map_err(|_| Gone)?;
-        *cursor = oldest - 1;
-        return Ok(true);
-    }
-    for event in page.events {
-        sender.send(Event::from(event)).await.map_err(|_| Gone)?;
-    }
-    let more = page.next > *cursor && page.next < page.head;
-    *cursor = page.next.max(*cursor);
-    Ok(more)
 }
 
-/// What the ring holds after a `pos`; none if the ring does not reach back that far, or not yet forward to it.
-fn from_ring(shared: &Shared, cursor: u64) -> Option<Vec<Arc<Stored>>> {
-    let state = shared.lock();
-    let first = state.ring.front()?.pos;
-    if !state.active || cursor + 1 < first {
-        return None;
+impl Follower {
+    /// What there is after the place, at most so many events; none if there is nothing yet.
+    pub(crate) async fn look(&mut self, at_most: usize) -> Result<Option<Found>> {
+        self.head.mark_unchanged();
+        if let Some(frames) = self.from_ring(at_most) {
+            return Ok(frames.map(Found::Events));
+        }
+        let page = self.shared.store.events(self.cursor, PAGE.min(at_most), self.filter.clone()).await?;
+        let oldest = page.floor;
+        if self.cursor > page.head {
+            self.cursor = oldest.saturating_sub(1);
+            return Ok(Some(Found::Reset { oldest }));
+        }
+        if self.cursor + 1 < oldest {
+            self.cursor = oldest - 1;
+            return Ok(Some(Found::Gap { oldest }));
+        }
+        let moved = page.next > self.cursor;
+        self.cursor = page.next.max(self.cursor);
+        let frames = page.events.into_iter().map(|event| Arc::new(Frame::new(event))).collect();
+        Ok(moved.then_some(Found::Events(frames)))
     }
-    let skip = usize::try_from(cursor + 1 - first).unwrap_or(usize::MAX);
-    Some(state.ring.iter().skip(skip).take(PAGE).cloned().collect())
+
+    /// What the ring holds after the place; none if the ring does not reach back that far, or not yet forward to it.
+    fn from_ring(&mut self, at_most: usize) -> Option<Option<Vec<Arc<Frame>>>> {
+        let state = self.shared.lock();
+        let (first, last) = (state.ring.front()?.pos(), state.ring.back()?.pos());
+        if !state.active || self.cursor + 1 < first || self.cursor > last {
+            return None;
+        }
+        if self.cursor == last {
+            return Some(None);
+        }
+        let skip = usize::try_from(self.cursor + 1 - first).unwrap_or(usize::MAX);
+        let mut found = Vec::new();
+        let mut reached = self.cursor;
+        for frame in state.ring.iter().skip(skip).take(PAGE) {
+            reached = frame.pos();
+            if self.filter.matches(frame.stored()) {
+                found.push(frame.clone());
+                if found.len() >= at_most {
+                    break;
+                }
+            }
+        }
+        drop(state);
+        self.cursor = reached;
+        Some(Some(found))
+    }
+
+    /// Waits until there may be something after the place. Answers false when the queue has been closed and there is
+    /// nothing more to come.
+    pub(crate) async fn grown(&mut self) -> bool {
+        if self.shared.closed.is_cancelled() {
+            return *self.head.borrow() > self.cursor;
+        }
+        tokio::select! {
+            changed = self.head.changed() => changed.is_ok(),
+            () = self.shared.closed.cancelled() => *self.head.borrow() > self.cursor,
+        }
+    }
 }
