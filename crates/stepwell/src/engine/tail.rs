@@ -251,7 +251,7 @@ impl Follower {
     /// What there is after the place, at most so many events; none if there is nothing yet.
     pub(crate) async fn look(&mut self, at_most: usize) -> Result<Option<Found>> {
         self.head.mark_unchanged();
-        if let Some(frames) = self.from_ring(at_most) {
+        if let Some(frames) = self.ring_after(at_most) {
             return Ok(frames.map(Found::Events));
         }
         let page = self.shared.store.events(self.cursor, PAGE.min(at_most), self.filter.clone()).await?;
@@ -271,7 +271,7 @@ impl Follower {
     }
 
     /// What the ring holds after the place; none if the ring does not reach back that far, or not yet forward to it.
-    fn from_ring(&mut self, at_most: usize) -> Option<Option<Vec<Arc<Frame>>>> {
+    fn ring_after(&mut self, at_most: usize) -> Option<Option<Vec<Arc<Frame>>>> {
         let state = self.shared.lock();
         let (first, last) = (state.ring.front()?.pos(), state.ring.back()?.pos());
         if !state.active || self.cursor + 1 < first || self.cursor > last {
