@@ -83,8 +83,9 @@ pub trait Tables {
 
     /// How many jobs are in a state.
     fn count(&mut self, state: JobState) -> Result<u64>;
-    /// Jobs that ended in this state, the earliest ended first: those that ended at or before `cutoff`, and beyond
-    /// them as many as `excess` says.
+    /// Jobs that ended in this state, the earliest ended first and of those that ended at one instant the smaller key:
+    /// those that ended at or before `cutoff`, and the first `excess` in any case. A store that walks its log for them
+    /// may answer fewer and go on at the next call.
     fn ended(&mut self, state: JobState, cutoff: Timestamp, excess: u64, limit: usize) -> Result<Vec<Row>>;
     /// The lowest `pos` that a durable reader of the log has read up to; none if there is no such reader.
     fn lowest_cursor(&mut self) -> Result<Option<u64>>;

@@ -49,25 +49,19 @@ impl Ledger {
     }
 
     /// Completed jobs have no index by their end: ten million of them would pay for it at every completion. The log
-    /// is in
-    /// that order already, so it is walked from where the last pass stood, up to the first job that is to be kept.
+    /// is in that order already, but for those that ended at one instant, so it is walked from where the last pass
+    /// stood, up to the first job that is to be kept.
     fn walk_completed(&mut self, cutoff: Timestamp, excess: u64, limit: usize) -> Result<Vec<Row>> {
         let end = (self.head.walk_pos + WALK_MAX).min(self.head.next_pos.saturating_sub(1));
-        let mut keys = Vec::new();
-        let mut passed = end;
-        for ended in self.ends_until(end)? {
-            let Some(key) = ended.key else { continue };
-            let wanted = ended.at <= cutoff || (keys.len() as u64) < excess;
-            if keys.is_empty() {
-                // Everything before the first job that is still there is done with. The job itself may be refused,
-                // because a durable reader has not passed it, and is looked at again.
-                passed = ended.pos - 1;
-            }
-            if !wanted || keys.len() >= limit {
-                break;
-            }
-            keys.push(key);
-        }
+        let still_there = self.ends_until(end)?.into_iter().filter_map(|ended| Some((ended.key?, ended)));
+        let mut still_there: Vec<_> = still_there.collect();
+        // Everything before the first job that is still there is done with. The job itself may be refused, because a
+        // durable reader has not passed it, and is looked at again.
+        let passed = still_there.first().map_or(end, |(_, first)| first.pos - 1);
+        still_there.sort_by_key(|(key, ended)| (ended.at, *key));
+        let going =
+            (0_u64..).zip(still_there).take_while(|(nth, (_, ended))| *nth < excess || ended.at <= cutoff);
+        let keys: Vec<i64> = going.take(limit).map(|(_, (key, _))| key).collect();
         if passed > self.head.walk_pos {
             self.wrote = true;
             self.head.walk_pos = passed;
