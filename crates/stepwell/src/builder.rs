@@ -7,7 +7,7 @@ use stepwell_memory::Memory;
 
 use crate::{
     client::Stepwell,
-    engine::{Config, Engine},
+    engine::{Config, Engine, Parts},
     entropy::Entropy,
     job::{Job, Worker},
     registered::{AnyWorker, Registered},
@@ -45,6 +45,8 @@ pub struct Builder {
     clock: Option<Clock>,
     pub(crate) config: Config,
     steady: bool,
+    #[cfg(feature = "webhooks")]
+    webhooks: crate::webhook::WebhookOptions,
     /// The first mistake, told by `open`.
     mistake: Option<Error>,
 }
@@ -61,6 +63,8 @@ impl Builder {
             clock: None,
             config: Config::default(),
             steady: false,
+            #[cfg(feature = "webhooks")]
+            webhooks: crate::webhook::WebhookOptions::new(),
             mistake: None,
         }
     }
@@ -158,6 +162,12 @@ impl Builder {
         self.config.node = name.into();
         self
     }
+    /// How this process sends webhooks.
+    #[cfg(feature = "webhooks")]
+    pub fn webhooks(mut self, options: crate::webhook::WebhookOptions) -> Self {
+        self.webhooks = options;
+        self
+    }
     /// Another clock: one that is moved by hand, for tests.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
@@ -184,6 +194,8 @@ impl Builder {
         if let Some(mistake) = self.mistake.take() {
             return Err(mistake);
         }
+        #[cfg(feature = "webhooks")]
+        self.webhooks.check()?;
         let entropy = Entropy::new(self.steady);
         let mut queues = self.queues;
         let named = self.workers.values().flat_map(|worker| worker.spec().phases.clone());
@@ -191,7 +203,18 @@ impl Builder {
             queues.entry(queue).or_insert(CONCURRENCY);
         }
         let store = open_store(self.backend, self.clock, &entropy, self.config.lease_ttl).await?;
-        let engine = Engine::open(store, self.workers, queues, entropy, self.config).await?;
+        #[cfg(feature = "webhooks")]
+        let webhooks = crate::webhook::Outbox::new(store.clone(), self.webhooks, Entropy::new(self.steady));
+        let parts = Parts {
+            store,
+            workers: self.workers,
+            queues,
+            entropy,
+            config: self.config,
+            #[cfg(feature = "webhooks")]
+            webhooks,
+        };
+        let engine = Engine::open(parts).await?;
         Ok(Stepwell::new(engine))
     }
 }

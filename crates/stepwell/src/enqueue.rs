@@ -100,7 +100,13 @@ impl<'s, J> Enqueue<'s, J> {
         self.set(|new| drop(new.attributes.insert(key, value)))
     }
     /// A webhook of its own, which is told of its end, whatever becomes of this process.
+    ///
+    /// Where it may go, and what a secret looks like, is checked if the feature `webhooks` is enabled.
     pub fn webhook(self, webhook: JobWebhook) -> Self {
+        #[cfg(feature = "webhooks")]
+        if let Err(error) = self.stepwell.engine.webhooks.check_of_job(&webhook) {
+            return Self { new: self.new.and(Err(error)), ..self };
+        }
         self.set(|new| new.webhook = Some(webhook))
     }
     /// Makes this request count once: sent again within a day under the same key, it is answered with the same job

@@ -40,6 +40,11 @@ impl Entropy {
     pub(crate) fn generation(&self) -> [u8; 16] {
         self.bytes()
     }
+    /// The bytes of a secret.
+    #[cfg(feature = "webhooks")]
+    pub(crate) fn secret<const N: usize>(&self) -> [u8; N] {
+        self.bytes()
+    }
     /// Between 0 and 1.
     pub(crate) fn jitter(&self) -> f64 {
         if self.steady {

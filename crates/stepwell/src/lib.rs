@@ -6,6 +6,7 @@
 //! - [`Stepwell`], [`Builder`], [`Enqueue`], [`JobHandle`], [`Events`]: what it calls.
 //! - [`Workers`]: what runs.
 //! - [`testing`]: tests without waiting.
+//! - `webhook`: signed webhooks, with the feature of that name.
 #![doc = include_str!("docs/start.md")]
 
 mod blocking;
@@ -31,6 +32,8 @@ mod registered;
 mod single;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "webhooks")]
+pub mod webhook;
 pub mod wire;
 mod workers;
 

@@ -39,6 +39,17 @@ pub(super) enum Stage {
     Stopped,
 }
 
+/// What an engine is made of.
+pub(crate) struct Parts {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) workers: BTreeMap<Name, Arc<dyn AnyWorker>>,
+    pub(crate) queues: BTreeMap<Name, usize>,
+    pub(crate) entropy: Entropy,
+    pub(crate) config: Config,
+    #[cfg(feature = "webhooks")]
+    pub(crate) webhooks: Arc<crate::webhook::Outbox>,
+}
+
 pub(crate) struct Engine {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) workers: BTreeMap<Name, Arc<dyn AnyWorker>>,
@@ -52,6 +63,8 @@ pub(crate) struct Engine {
     pub(crate) stats: Stats,
     #[cfg(feature = "testing")]
     pub(crate) crash_plan: Arc<super::CrashPlan>,
+    #[cfg(feature = "webhooks")]
+    pub(crate) webhooks: Arc<crate::webhook::Outbox>,
     pub(super) stage: watch::Sender<Stage>,
     pub(super) ending: Ending,
     pub(super) heartbeat: Heartbeat,
@@ -80,13 +93,8 @@ pub(crate) struct Stats {
 }
 
 impl Engine {
-    pub(crate) async fn open(
-        store: Arc<dyn Store>,
-        workers: BTreeMap<Name, Arc<dyn AnyWorker>>,
-        queues: BTreeMap<Name, usize>,
-        entropy: Entropy,
-        config: Config,
-    ) -> Result<Arc<Self>> {
+    pub(crate) async fn open(parts: Parts) -> Result<Arc<Self>> {
+        let Parts { store, workers, queues, entropy, config, .. } = parts;
         let specs: Vec<_> = workers.values().map(|worker| worker.spec().clone()).collect();
         let refs = store.register(specs.iter().map(|spec| (**spec).clone()).collect()).await?;
         let plans =
@@ -99,6 +107,8 @@ impl Engine {
             stats: Stats::default(),
             #[cfg(feature = "testing")]
             crash_plan: Arc::default(),
+            #[cfg(feature = "webhooks")]
+            webhooks: parts.webhooks,
             stage: watch::Sender::new(Stage::Open),
             ending: Ending::default(),
             heartbeat: Heartbeat::default(),

@@ -39,7 +39,7 @@ mod stop;
 mod tail;
 
 pub(crate) use config::Config;
-pub(crate) use core::Engine;
+pub(crate) use core::{Engine, Parts};
 #[cfg(feature = "testing")]
 pub(crate) use crash::CrashPlan;
 #[cfg(feature = "testing")]

@@ -1,0 +1,45 @@
+//! Webhooks: signed, and never lost.
+//!
+//! ```text
+//!   event log ──▶ fan-out ──▶ deliveries (jobs of a reserved kind) ──▶ courier ──▶ sender ──▶ receiver
+//!                 a durable     one queue per endpoint,                claims      signs,
+//!                 cursor        kept when given up                                 guards, records
+//! ```
+//!
+//! The log is the outbox: what happened to a job is written with the change itself, and a durable cursor turns it into
+//! deliveries, which are jobs like others. A crash at any moment leaves either the event before the cursor's move or
+//! the delivery behind it, so that nothing is lost, and a delivery has the same id on every attempt.
+//!
+//! - [`Webhooks`]: endpoints, deliveries, replays, as an application or an API calls them.
+//! - [`WebhookOptions`]: how this process sends.
+//! - `address`, `options`, `target`: what may be connected to.
+
+#![allow(dead_code, reason = "what sends comes next")]
+
+mod address;
+mod at;
+mod attempt;
+mod deliveries;
+mod delivery;
+mod endpoint;
+mod endpoints;
+mod headers;
+mod health;
+mod lanes;
+mod options;
+mod outbox;
+mod schedule;
+mod secret;
+mod signature;
+mod target;
+
+pub use attempt::Attempt;
+pub use deliveries::{Replay, Replayed};
+pub use delivery::{Delivery, DeliveryDetail, DeliveryFilter, DeliveryState};
+pub use endpoint::{Disabled, DisabledReason, Endpoint, EndpointChange, NewEndpoint};
+pub use endpoints::{EndpointPage, NewSecret, Webhooks};
+pub use health::Health;
+pub use options::WebhookOptions;
+pub(crate) use outbox::Outbox;
+pub use secret::Secret;
+pub use stepwell_core::webhook::{Headers, JobWebhook};
