@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::{cargo, error::Error};
 
-pub(crate) const ARGUMENTS: &str = "[machine|properties|kill9|shutdown] [--states|--cases|--rounds N] \
+pub(crate) const ARGUMENTS: &str = "[machine|properties|kill9|shutdown|powerloss] [--states|--cases|--rounds N] \
     [--seed S] [--tier pr|nightly|release]";
 
 struct Proof {
@@ -81,6 +81,20 @@ const PROOFS: &[Proof] = &[
             release: 20_000,
         },
         seed_env: None,
+    },
+    Proof {
+        name: "powerloss",
+        package: "stepwell-sim",
+        target: Some("powerloss"),
+        filter: None,
+        size: Size {
+            flag: "--rounds",
+            env: "STEPWELL_POWERLOSS_ROUNDS",
+            pr: 3_000,
+            nightly: 300_000,
+            release: 1_000_000,
+        },
+        seed_env: Some("STEPWELL_POWERLOSS_SEED"),
     },
 ];
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use stepwell_core::{Error, Result, store::Change, time::Stopwatch};
 use tokio::sync::oneshot;
 
-use crate::{error, head::Head, ledger::Ledger, sql::sql};
+use crate::{error, head::Head, ledger::Ledger, lock::Turn, sql::sql};
 
 /// Operations of one batch. More would make the first one wait for nothing.
 const OPS_MAX: usize = 1_024;
@@ -72,6 +72,7 @@ impl Ledger {
     /// Runs a batch inside the transaction that was just begun.
     pub(crate) fn batch(
         &mut self,
+        turn: &Turn,
         first: Box<dyn Op>,
         mut more: impl FnMut() -> Option<Box<dyn Op>>,
     ) -> Outcome {
@@ -94,7 +95,7 @@ impl Ledger {
             }
         }
         if self.torn && result.is_ok() {
-            result = self.again(&mut ops);
+            result = self.again(turn, &mut ops);
         }
         let committed = self.dirty;
         let result = result.and_then(|()| self.finish());
@@ -135,9 +136,10 @@ impl Ledger {
     }
 
     /// Runs the operations once more, each in a savepoint: one of them failed half-way.
-    fn again(&mut self, ops: &mut [Box<dyn Op>]) -> Result<()> {
+    fn again(&mut self, turn: &Turn, ops: &mut [Box<dyn Op>]) -> Result<()> {
         self.roll_back()?;
-        self.run("BEGIN IMMEDIATE")?;
+        // A program that knows nothing of turns may have slipped in between.
+        turn.begin_again(&self.conn)?;
         self.prepare()?;
         self.careful = true;
         for op in ops {

@@ -27,6 +27,13 @@ pub(crate) fn from(doing: &str, error: rusqlite::Error) -> Error {
                  check the disk, and restart the process"
             ))
         }
+        Some(ErrorCode::SystemIoFailure) => Error::storage(
+            format!(
+                "{doing}, because the disk, or a quota or a limit on the size of this process's files, did not allow \
+                 it; look at those"
+            ),
+            error,
+        ),
         Some(ErrorCode::ReadOnly) => Error::refused(format!(
             "the database cannot be written ({error}); give this user write permission on the file and its directory"
         )),

@@ -86,6 +86,10 @@ impl Turn {
         }
         begun
     }
+    /// Begins another write transaction in the same turn.
+    pub(crate) fn begin_again(&self, conn: &Connection) -> Result<()> {
+        self.begin_in_sqlite(conn, &Patience::new(self.busy_deadline))
+    }
     /// Gives the turn to the next.
     pub(crate) fn end(&self) {
         // An unlock cannot fail for a lock that is held; if it could, closing the file would still end it.

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use rusqlite::config::DbConfig;
 use stepwell_core::{
     Error, Result,
     store::{Change, Listener},
@@ -31,6 +32,8 @@ use crate::{
 const UNBROKEN_MAX: Duration = Duration::from_millis(25);
 /// The gap.
 const GAP: Duration = Duration::from_micros(500);
+/// The time between two tries to empty the log on a full disk, if the first was in vain: each may write all of it.
+const ROOM_EVERY: Duration = Duration::from_secs(1);
 /// Commits between two looks at the size of the write-ahead log.
 const LOOK_EVERY: u64 = 64;
 
@@ -88,11 +91,13 @@ pub(crate) struct Writer {
     turn: Turn,
     shared: Arc<Shared>,
     wal: std::path::PathBuf,
+    /// When the log could not be emptied although the disk was full.
+    no_room: Option<Stopwatch>,
 }
 
 impl Writer {
     pub(crate) fn new(ledger: Ledger, turn: Turn, shared: Arc<Shared>, wal: std::path::PathBuf) -> Self {
-        Self { ledger, turn, shared, wal }
+        Self { ledger, turn, shared, wal, no_room: None }
     }
 
     /// Does one thing, on this thread, in a transaction of its own.
@@ -120,12 +125,15 @@ impl Writer {
             }
             return;
         }
-        let outcome = self.ledger.batch(first, more);
+        let outcome = self.ledger.batch(&self.turn, first, more);
         if outcome.committed {
             let commits = self.shared.commits.fetch_add(1, Ordering::Relaxed);
             if commits.is_multiple_of(LOOK_EVERY) {
                 self.bound_wal();
             }
+        }
+        if outcome.failure.as_ref().is_some_and(Error::is_storage_full) {
+            self.make_room();
         }
         self.turn.end();
         if outcome.failure.is_none() {
@@ -161,23 +169,40 @@ impl Writer {
         }
     }
 
+    /// The log itself is what a full disk has in reserve: most of it is newer versions of the same pages. Emptied into
+    /// the file, it gives its room back, to the next batches among others. It was not emptied by itself, because only
+    /// a commit does that.
+    fn make_room(&mut self) {
+        if self.no_room.is_none_or(|last| last.elapsed() >= ROOM_EVERY) {
+            // If the file cannot grow by so much as that, the log stays as it is, and nothing is lost.
+            let emptied =
+                self.checkpoint().is_ok() && std::fs::metadata(&self.wal).is_ok_and(|wal| wal.len() == 0);
+            self.no_room = (!emptied).then(Stopwatch::start);
+        }
+    }
+
     fn checkpoint(&self) -> rusqlite::Result<()> {
         self.ledger.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
     }
 
     /// Looks whether another connection committed, and says so.
     pub(crate) fn probe(&mut self) {
-        if let Ok(true) = self.ledger.look_for_others()
-            && let Ok(head) = Head::read(&self.ledger.conn)
-        {
-            self.ledger.head = head;
-            self.know_head();
+        if let Ok(true) = self.ledger.look_for_others() {
+            if let Ok(head) = Head::read(&self.ledger.conn) {
+                self.ledger.head = head;
+                self.know_head();
+            }
             self.shared.tell(Change { foreign: true, ..Change::default() });
         }
     }
 
     /// Puts the write-ahead log away.
     pub(crate) fn close(&mut self) -> Result<()> {
+        if self.shared.fatal().is_some() {
+            // A disk that failed to sync, or a damaged file, is left as it is: the next start begins with that.
+            let _kept = self.ledger.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+            return Ok(());
+        }
         // Another process may use the log: then it stays, which loses nothing.
         match self.checkpoint() {
             Err(failure) if !error::is_busy(&failure) => Err(error::from("close the database", failure)),

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params, types::ValueRef};
 use stepwell_core::{
-    Clock,
+    Clock, Result,
     store::{Store, inbox::InboxEntry},
 };
-use stepwell_sqlite::{Sqlite, SqliteOptions};
+use stepwell_sqlite::{Durability, Sqlite, SqliteOptions};
 use tempfile::TempDir;
 
 use crate::{
@@ -29,13 +29,23 @@ impl OnSqlite {
     /// An empty one.
     #[must_use]
     pub fn open() -> Self {
-        let place = tempfile::tempdir().expect("a directory for the file");
+        Self::open_in(tempfile::tempdir().expect("a directory for the file"), Durability::Full)
+            .expect("a new file opens")
+    }
+    /// The one in a directory, which is new if there is none.
+    ///
+    /// # Errors
+    /// As the store answers.
+    pub fn open_in(place: TempDir, durability: Durability) -> Result<Self> {
         let mut options = SqliteOptions::new(place.path().join("test.db"), [7; 16]);
         options.clock = Some(Clock::manual(start()));
+        options.durability = durability;
         options.inline = true;
-        let store = Sqlite::open(options.clone()).expect("a new file opens");
+        let store = Sqlite::open(options.clone())?;
         let foreign = Connection::open(&options.path).expect("anybody may open the file");
-        Self { store, options, foreign, _place: place }
+        // What the application commits there may wait as long as it does for the store.
+        foreign.busy_timeout(options.busy_deadline).expect("any time is allowed");
+        Ok(Self { store, options, foreign, _place: place })
     }
     fn read_view(&self, name: &str) -> rusqlite::Result<Vec<ViewRow>> {
         let statement = match name {

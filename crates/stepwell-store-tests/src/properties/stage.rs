@@ -82,13 +82,19 @@ impl Stage {
     /// Plays a sequence to its end.
     pub async fn play(&mut self, operations: &[Operation]) {
         for (nth, operation) in operations.iter().enumerate() {
-            self.step(operation).await;
-            self.check(operation).await;
+            self.play_one(operation).await;
             if nth % COMPARED_EVERY == 0 {
                 self.compare().await;
             }
         }
         self.compare().await;
+    }
+
+    /// Plays one operation, without comparing. Answers with what can be read after it.
+    pub async fn play_one(&mut self, operation: &Operation) -> &Snapshot {
+        self.step(operation).await;
+        self.check(operation).await;
+        &self.seen
     }
 
     fn fixtures(&self) -> impl Iterator<Item = &dyn Fixture> {
@@ -113,7 +119,7 @@ impl Stage {
         self.seen = now;
     }
     /// Everything that can be read is the same.
-    async fn compare(&self) {
+    pub async fn compare(&self) {
         let Some(tested) = &self.tested else { return };
         let found = Snapshot::read(tested.store()).await.expect("the store can be read");
         let model = &self.seen;
