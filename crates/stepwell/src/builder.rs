@@ -205,6 +205,11 @@ impl Builder {
         let store = open_store(self.backend, self.clock, &entropy, self.config.lease_ttl).await?;
         #[cfg(feature = "webhooks")]
         let webhooks = crate::webhook::Outbox::new(store.clone(), self.webhooks, Entropy::new(self.steady));
+        #[cfg(feature = "webhooks")]
+        if !webhooks.options.idle {
+            let sender = Registered::new(crate::webhook::Sender::new(webhooks.clone()))?;
+            self.workers.insert(stepwell_core::webhook::KIND.into(), Arc::new(sender));
+        }
         let parts = Parts {
             store,
             workers: self.workers,

@@ -140,12 +140,15 @@ impl Stepwell {
     pub async fn list(&self, filter: JobFilter, page: PageRequest) -> Result<JobList> {
         self.engine.store.list(filter, page).await
     }
-    /// How many jobs there are, by queue, kind and state. What is not listed is zero.
+    /// How many jobs there are, by queue, kind and state. What is not listed is zero. Stepwell's own jobs, such as
+    /// deliveries to webhooks, are not counted.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn counts(&self) -> Result<Counts> {
-        self.engine.store.counts().await
+        let mut counts = self.engine.store.counts().await?;
+        counts.retain(|count| !stepwell_core::event::is_internal(&count.kind));
+        Ok(counts)
     }
     /// Why a job is not running now.
     ///

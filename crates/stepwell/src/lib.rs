@@ -13,6 +13,8 @@ mod blocking;
 mod builder;
 mod client;
 mod control;
+#[cfg(feature = "webhooks")]
+mod crash_point;
 mod ctx;
 mod engine;
 mod enqueue;

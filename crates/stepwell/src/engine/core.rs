@@ -12,6 +12,7 @@ use stepwell_core::{
     Error, JobId, Name, Result, SessionId, Timestamp,
     session::Session,
     store::{Change, Store, WorkedPlan},
+    webhook,
 };
 use tokio::{
     runtime::{Builder, Handle, Runtime},
@@ -24,6 +25,8 @@ use tokio_util::{
 
 use crate::{blocking::BlockingPool, entropy::Entropy, registered::AnyWorker};
 
+#[cfg(feature = "webhooks")]
+use super::courier;
 use super::{
     caretaker, config::Config, dispatcher, flights::Flights, heartbeat::Heartbeat, shutdown::Ending,
     tail::Tail,
@@ -54,6 +57,8 @@ pub(crate) struct Engine {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) workers: BTreeMap<Name, Arc<dyn AnyWorker>>,
     pub(crate) plans: Arc<Vec<WorkedPlan>>,
+    /// The plan of deliveries, which have claims of their own.
+    pub(crate) delivery_plans: Arc<Vec<WorkedPlan>>,
     pub(crate) queues: BTreeMap<Name, usize>,
     pub(crate) config: Config,
     pub(crate) entropy: Entropy,
@@ -74,7 +79,15 @@ pub(crate) struct Engine {
     pub(super) attention: Notify,
     /// When the next waiting job becomes due, in microseconds, as far as is known here.
     pub(super) due: AtomicI64,
+    /// The same for deliveries, which have claims of their own.
+    #[cfg(feature = "webhooks")]
+    pub(super) delivery_due: AtomicI64,
+    /// Woken when there are new events for webhooks.
+    #[cfg(feature = "webhooks")]
+    pub(super) log_grown: Notify,
     pub(super) session: Mutex<Option<SessionId>>,
+    /// Held while a session is opened, so that two who need one do not open two.
+    opening: tokio::sync::Mutex<()>,
     /// The engine's own thread, on which everything but handlers runs.
     pub(super) thread: Handle,
     _thread: DropGuard,
@@ -97,8 +110,9 @@ impl Engine {
         let Parts { store, workers, queues, entropy, config, .. } = parts;
         let specs: Vec<_> = workers.values().map(|worker| worker.spec().clone()).collect();
         let refs = store.register(specs.iter().map(|spec| (**spec).clone()).collect()).await?;
-        let plans =
-            specs.into_iter().zip(refs).map(|(spec, plan_ref)| WorkedPlan { spec, plan_ref }).collect();
+        let worked = specs.into_iter().zip(refs).map(|(spec, plan_ref)| WorkedPlan { spec, plan_ref });
+        let (delivery_plans, plans): (Vec<_>, Vec<_>) =
+            worked.partition(|plan| &*plan.spec.kind == webhook::KIND);
         let (thread, thread_guard) = own_thread()?;
         let engine = Arc::new(Self {
             flights: Flights::new(&queues),
@@ -115,6 +129,11 @@ impl Engine {
             work: Notify::new(),
             attention: Notify::new(),
             due: AtomicI64::new(i64::MAX),
+            #[cfg(feature = "webhooks")]
+            delivery_due: AtomicI64::new(i64::MAX),
+            #[cfg(feature = "webhooks")]
+            log_grown: Notify::new(),
+            opening: tokio::sync::Mutex::default(),
             session: Mutex::new(None),
             thread,
             _thread: thread_guard,
@@ -122,6 +141,7 @@ impl Engine {
             fallback: OnceLock::new(),
             inbox: Mutex::default(),
             plans: Arc::new(plans),
+            delivery_plans: Arc::new(delivery_plans),
             store,
             workers,
             queues,
@@ -146,11 +166,15 @@ impl Engine {
         }
         if change.events || change.foreign {
             engine.tail.wake();
+            #[cfg(feature = "webhooks")]
+            engine.log_grown.notify_one();
         }
     }
     pub(super) fn learn_due(&self, due: Option<Timestamp>) {
         if let Some(due) = due {
             self.due.fetch_min(due.as_micros(), Ordering::AcqRel);
+            #[cfg(feature = "webhooks")]
+            self.delivery_due.fetch_min(due.as_micros(), Ordering::AcqRel);
         }
     }
 
@@ -167,6 +191,22 @@ impl Engine {
             let handlers = self.handlers();
             self.tasks.spawn_on(dispatcher::run(self.clone(), handlers), &self.thread);
             self.tasks.spawn_on(caretaker::run(self.clone()), &self.thread);
+            #[cfg(feature = "webhooks")]
+            self.start_webhooks();
+        }
+    }
+    #[cfg(feature = "webhooks")]
+    fn start_webhooks(self: &Arc<Self>) {
+        if self.webhooks.options.idle {
+            return;
+        }
+        match self.webhooks.start() {
+            Ok(senders) => {
+                self.tasks.spawn_on(courier::fan_out(self.clone()), &self.thread);
+                self.tasks.spawn_on(courier::run(self.clone(), senders), &self.thread);
+            }
+            // What is to be sent waits for a process that can.
+            Err(error) => tracing::error!(%error, "webhooks are not sent by this process"),
         }
     }
     fn handlers(&self) -> Handle {
@@ -182,12 +222,14 @@ impl Engine {
 
     /// The session, opened if there is none.
     pub(crate) async fn session(&self) -> Result<SessionId> {
-        if let Some(session) = *self.session.lock().unwrap_or_else(PoisonError::into_inner) {
+        let _opening = self.opening.lock().await;
+        if let Some(session) = self.current_session() {
             return Ok(session);
         }
         let now = self.store.clock().now();
         let id = self.entropy.session_id(now);
-        let kinds = self.plans.iter().map(|plan| (plan.spec.kind.clone(), plan.plan_ref.generation));
+        let plans = self.plans.iter().chain(&*self.delivery_plans);
+        let kinds = plans.map(|plan| (plan.spec.kind.clone(), plan.plan_ref.generation));
         let session = Session {
             id,
             node: self.config.node.clone(),

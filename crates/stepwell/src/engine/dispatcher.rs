@@ -8,7 +8,7 @@ use std::{
 use stepwell_core::{
     Timestamp, limits,
     machine::Command,
-    store::{ClaimRequest, Claimed, Lane, Maintain, Request},
+    store::{ClaimRequest, Claimed, Lane, Maintain, Request, WorkedPlan},
 };
 use tokio::runtime::Handle;
 
@@ -86,24 +86,29 @@ async fn claim(engine: &Arc<Engine>, handlers: &Handle) -> stepwell_core::Result
     if lanes.is_empty() || engine.plans.is_empty() {
         return Ok(Looked::NoSlot);
     }
-    let wanted: usize = lanes.iter().map(|lane| lane.at_most).sum();
-    let session = engine.session().await?;
     engine.due.store(i64::MAX, Ordering::Release);
-    let request = ClaimRequest {
-        session,
-        lanes: lanes.clone(),
-        plans: engine.plans.clone(),
-        tokens: engine.entropy.tokens(wanted.min(limits::CLAIM_BATCH_MAX)),
-    };
-    let batch = engine.store.claim(request).await?;
-    engine.learn_due(batch.next_due);
-    let claimed = batch.jobs.len();
-    for job in batch.jobs {
+    let jobs = claim_for(engine, lanes.clone(), engine.plans.clone()).await?;
+    let claimed = jobs.len();
+    for job in jobs {
         note(&mut lanes, &job);
         depart(engine, handlers, job).await;
     }
     let filled = claimed >= limits::CLAIM_BATCH_MAX || lanes.iter().any(|lane| lane.at_most == 0);
     Ok(if filled { Looked::Full } else { Looked::Empty })
+}
+
+/// Claims jobs of some kinds for free slots of some queues.
+pub(super) async fn claim_for(
+    engine: &Engine,
+    lanes: Vec<Lane>,
+    plans: Arc<Vec<WorkedPlan>>,
+) -> stepwell_core::Result<Vec<Claimed>> {
+    let wanted: usize = lanes.iter().map(|lane| lane.at_most).sum();
+    let session = engine.session().await?;
+    let tokens = engine.entropy.tokens(wanted.min(limits::CLAIM_BATCH_MAX));
+    let batch = engine.store.claim(ClaimRequest { session, lanes, plans, tokens }).await?;
+    engine.learn_due(batch.next_due);
+    Ok(batch.jobs)
 }
 
 fn note(lanes: &mut [Lane], job: &Claimed) {
@@ -112,7 +117,7 @@ fn note(lanes: &mut [Lane], job: &Claimed) {
     }
 }
 
-async fn depart(engine: &Arc<Engine>, handlers: &Handle, claimed: Claimed) {
+pub(super) async fn depart(engine: &Arc<Engine>, handlers: &Handle, claimed: Claimed) {
     let give_back = claimed.job.owner_fence().filter(|_| engine.is_draining());
     if let Some(fence) = give_back {
         // Claimed while the shutdown began: nothing of it has run.
@@ -149,7 +154,7 @@ async fn wait(engine: &Engine, for_slot: bool) {
     drained_or(engine, something).await;
 }
 
-async fn drained_or(engine: &Engine, other: impl Future<Output = ()>) {
+pub(super) async fn drained_or(engine: &Engine, other: impl Future<Output = ()>) {
     let mut stage = engine.stage.subscribe();
     tokio::select! {
         () = other => {}

@@ -285,11 +285,15 @@ impl Flight {
         let mut pause = Duration::from_millis(20);
         loop {
             let request = Request { job: id, fence: self.fence, commands: commands.clone() };
+            #[cfg(feature = "webhooks")]
+            self.pass("before-record");
             let answer = self.engine.store.apply(request);
             self.engine.flights.recording(id, epoch, ends_job);
             let error = match answer.await {
                 Ok(Applied { job, .. }) => {
                     self.job = job;
+                    #[cfg(feature = "webhooks")]
+                    self.pass("after-record");
                     let here = self.job.state == JobState::Running && self.job.epoch == epoch;
                     return here && self.job.running_phase().is_some() || self.is_paused();
                 }
@@ -317,6 +321,14 @@ impl Flight {
             self.engine.stats.record_retries.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    /// A place at which a test lets the process be killed, if this is a delivery.
+    #[cfg(feature = "webhooks")]
+    fn pass(&self, place: &str) {
+        if &*self.job.kind == stepwell_core::webhook::KIND {
+            crate::crash_point::pass(place);
         }
     }
 

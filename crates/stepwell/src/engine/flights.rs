@@ -15,6 +15,8 @@ pub(crate) struct Flights {
     state: Mutex<State>,
     /// Woken when a slot becomes free.
     pub(crate) freed: Notify,
+    /// Woken when a slot of a lane becomes free.
+    pub(crate) lane_freed: Notify,
     /// Woken when the last flight has landed.
     pub(crate) landed: Notify,
 }
@@ -29,6 +31,8 @@ struct Slots {
     used: usize,
     /// Slots that were given up for handlers which do not stop. At most as many as there are slots.
     replaced: usize,
+    /// Whether the queue is one that comes and goes, with claims of its own.
+    lane: bool,
 }
 
 struct Entry {
@@ -52,10 +56,16 @@ enum Slot {
 
 impl Flights {
     pub(crate) fn new(queues: &BTreeMap<Name, usize>) -> Self {
-        let slots =
-            |(queue, limit): (&Name, &usize)| (queue.clone(), Slots { limit: *limit, used: 0, replaced: 0 });
+        let slots = |(queue, limit): (&Name, &usize)| {
+            (queue.clone(), Slots { limit: *limit, used: 0, replaced: 0, lane: false })
+        };
         let state = State { flights: HashMap::new(), slots: queues.iter().map(slots).collect() };
-        Self { state: Mutex::new(state), freed: Notify::new(), landed: Notify::new() }
+        Self {
+            state: Mutex::new(state),
+            freed: Notify::new(),
+            lane_freed: Notify::new(),
+            landed: Notify::new(),
+        }
     }
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that can panic runs under the lock.
@@ -67,9 +77,32 @@ impl Flights {
         let state = self.lock();
         let free = |(queue, slots): (&Name, &Slots)| {
             let at_most = slots.limit.saturating_sub(slots.used);
-            (at_most > 0).then(|| Lane { queue: queue.clone(), at_most })
+            (at_most > 0 && !slots.lane).then(|| Lane { queue: queue.clone(), at_most })
         };
         state.slots.iter().filter_map(free).collect()
+    }
+    /// The free slots of a queue that comes and goes. It comes with the first question.
+    #[cfg(feature = "webhooks")]
+    pub(crate) fn free_in_lane(&self, queue: &Name, limit: usize) -> usize {
+        let mut state = self.lock();
+        if !state.slots.contains_key(queue) {
+            state.slots.insert(queue.clone(), Slots { limit, used: 0, replaced: 0, lane: true });
+        }
+        state.slots.get(queue).map_or(0, |slots| slots.limit.saturating_sub(slots.used))
+    }
+    /// A queue goes, once nothing of it is under way.
+    #[cfg(feature = "webhooks")]
+    pub(crate) fn close_lane(&self, queue: &Name) {
+        let mut state = self.lock();
+        if state.slots.get(queue).is_some_and(|slots| slots.lane && slots.used == 0 && slots.replaced == 0) {
+            state.slots.remove(queue);
+        }
+    }
+    fn tell_freed(&self, lane: bool) {
+        match lane {
+            true => self.lane_freed.notify_one(),
+            false => self.freed.notify_one(),
+        }
     }
     /// Takes a slot for a job that was claimed.
     pub(crate) fn depart(&self, id: JobId, epoch: u64, queue: Name, fence: Fence, phase: Name) -> Arc<Stop> {
@@ -98,11 +131,13 @@ impl Flights {
         entry.recording = true;
         if ends_job && entry.slot == Slot::Taken {
             entry.slot = Slot::Free;
+            let mut lane = false;
             if let Some(slots) = slots.get_mut(&entry.queue) {
                 slots.used = slots.used.saturating_sub(1);
+                lane = slots.lane;
             }
             drop(state);
-            self.freed.notify_one();
+            self.tell_freed(lane);
         }
     }
     /// The outcome could not be written. The slot is taken again, over the limit if it must be, until it can.
@@ -121,7 +156,9 @@ impl Flights {
     pub(crate) fn land(&self, id: JobId, epoch: u64) {
         let mut state = self.lock();
         let Some(entry) = state.flights.remove(&(id, epoch)) else { return };
+        let mut lane = false;
         if let Some(slots) = state.slots.get_mut(&entry.queue) {
+            lane = slots.lane;
             match entry.slot {
                 Slot::Taken => slots.used = slots.used.saturating_sub(1),
                 Slot::Replaced => slots.replaced = slots.replaced.saturating_sub(1),
@@ -131,7 +168,7 @@ impl Flights {
         let last = state.flights.is_empty();
         drop(state);
         if entry.slot == Slot::Taken {
-            self.freed.notify_one();
+            self.tell_freed(lane);
         }
         if last {
             self.landed.notify_waiters();
@@ -164,9 +201,9 @@ impl Flights {
             entry.slot = Slot::Replaced;
             slots.used = slots.used.saturating_sub(1);
             slots.replaced += 1;
-            let phase = entry.phase.clone();
+            let (phase, lane) = (entry.phase.clone(), slots.lane);
             drop(state);
-            self.freed.notify_one();
+            self.tell_freed(lane);
             return Some(phase);
         }
         None

@@ -20,6 +20,7 @@
 //! - [`flight`]: a claimed job on its way through its phases.
 //! - [`flights`]: the jobs under way, and the slots that they take.
 //! - [`stop`]: how a phase is told to stop, and how long it has.
+//! - `courier`: turns events into deliveries to webhooks, and claims those.
 //! - [`heartbeat`], [`caretaker`], [`tail`], [`shutdown`].
 //!
 //! Invariants: a slot is taken before its job is claimed, and given back once; a flight writes only under its fence; no
@@ -28,6 +29,8 @@
 mod caretaker;
 mod config;
 mod core;
+#[cfg(feature = "webhooks")]
+mod courier;
 #[cfg(feature = "testing")]
 mod crash;
 mod dispatcher;

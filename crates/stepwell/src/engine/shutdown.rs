@@ -125,6 +125,8 @@ async fn drive(engine: Arc<Engine>, begun: Stopwatch) {
     }
     engine.tail.close().await;
     engine.pool.close();
+    #[cfg(feature = "webhooks")]
+    engine.webhooks.stop();
     closed = closed.and(within(engine.store.close()).await);
 
     let name = |(id, _, _, phase): &(JobId, u64, _, stepwell_core::Name)| (*id, phase.to_string());

@@ -2,15 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 use stepwell_core::{
-    Event as LogEvent, EventType, Job as JobRecord, JobId, JobState, Json, Name, Result, Timestamp,
+    Event as LogEvent, Job as JobRecord, JobId, JobState, Json, Name, Result, Timestamp,
     machine::NewJob,
     webhook::{self, QUEUE},
 };
+use url::Url;
 
 use crate::{job::Job, wire::Frame};
 
-use super::{at, attempt::Attempt, target::Target};
+use super::{at, attempt::Attempt};
 
 /// What the tag of a delivery begins with that names the job which its event is about.
 const ABOUT: &str = "job=";
@@ -25,7 +27,7 @@ const SHARED_QUEUES: u8 = 64;
 /// What a delivery is: everything but the secrets, which are looked up when it is sent.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Payload {
+pub(crate) struct Payload {
     /// The endpoint; none if it is the webhook of one job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) endpoint: Option<String>,
@@ -50,17 +52,17 @@ impl Job for Payload {
 pub(super) enum Receiver<'r> {
     /// An endpoint, by its id.
     Endpoint(&'r str),
-    /// The webhook of the job itself, and where it goes.
-    OfJob(&'r Target),
+    /// The webhook of the job itself, by where it goes.
+    OfJob(&'r str),
 }
 
 impl Receiver<'_> {
     fn queue(&self) -> Name {
         match self {
             Self::Endpoint(id) => queue_of(id),
-            Self::OfJob(target) => {
-                use sha2::{Digest, Sha256};
-                let shared = Sha256::digest(target.origin())[0] % SHARED_QUEUES;
+            Self::OfJob(url) => {
+                let origin = Url::parse(url).map(|url| url.origin().ascii_serialization());
+                let shared = Sha256::digest(origin.as_deref().unwrap_or(url))[0] % SHARED_QUEUES;
                 format!("{QUEUE}job-{shared:02}").into()
             }
         }
@@ -234,14 +236,11 @@ pub struct DeliveryFilter {
     pub state: Option<DeliveryState>,
 }
 
-/// Whether an event type is one of those that a delivery ends with.
-pub(super) const fn ends(ty: EventType) -> bool {
-    ty.is_terminal()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{super::options::WebhookOptions, *};
+    use stepwell_core::EventType;
+
+    use super::*;
 
     fn event() -> LogEvent {
         LogEvent {
@@ -274,11 +273,11 @@ mod tests {
 
     #[test]
     fn webhooks_of_single_jobs_share_a_bounded_number_of_queues() {
-        let policy = WebhookOptions::new().policy;
         let queues: std::collections::BTreeSet<Name> = (0..1_000)
             .map(|n| {
-                let target = Target::parse("url", &format!("https://h{n}.example/x"), &policy).unwrap();
-                Receiver::OfJob(&target).queue()
+                let [one, other] = ["x", "y?z"].map(|path| format!("https://h{n}.example/{path}"));
+                assert_eq!(Receiver::OfJob(&one).queue(), Receiver::OfJob(&other).queue());
+                Receiver::OfJob(&one).queue()
             })
             .collect();
         assert!(queues.len() <= usize::from(SHARED_QUEUES) && queues.len() > 32, "{}", queues.len());

@@ -10,14 +10,14 @@ use stepwell_core::{Name, Timestamp};
 use tokio::sync::Notify;
 
 /// Queues that one claim asks: however many endpoints wait, a claim stays short for everybody else who writes.
-pub(super) const LANES_AT_ONCE: usize = 64;
+pub(crate) const LANES_AT_ONCE: usize = 64;
 
 /// The queues that hold deliveries which wait, as far as is known here.
 #[derive(Default)]
 pub(crate) struct Lanes {
     state: Mutex<State>,
     /// Woken when there may be a delivery to claim.
-    pub(super) wake: Notify,
+    wake: Notify,
 }
 
 #[derive(Default)]
@@ -61,14 +61,18 @@ impl Lanes {
         lane.seen = looks;
         lane.held_until = lane.held_until.max(Some(until));
     }
+    /// Resolves when deliveries have been put into a queue since the last time.
+    pub(crate) async fn opened(&self) {
+        self.wake.notified().await;
+    }
     /// Begins a look at what waits in the store.
-    pub(super) fn begin_look(&self) -> u64 {
+    pub(crate) fn begin_look(&self) -> u64 {
         let mut state = self.lock();
         state.looks += 1;
         state.looks
     }
     /// Ends it: what was not found, and has not been put there since, is no longer asked. Answers with those queues.
-    pub(super) fn end_look(&self, look: u64, waiting: &[Name]) -> Vec<Name> {
+    pub(crate) fn end_look(&self, look: u64, waiting: &[Name]) -> Vec<Name> {
         let mut state = self.lock();
         for queue in waiting {
             state.lanes.entry(queue.clone()).or_default().seen = look;
@@ -79,7 +83,7 @@ impl Lanes {
         gone
     }
     /// The next queues to ask, each in its turn.
-    pub(super) fn next(&self, now: Timestamp) -> Vec<Name> {
+    pub(crate) fn next(&self, now: Timestamp) -> Vec<Name> {
         let mut state = self.lock();
         let open = |lane: &Lane| lane.held_until.is_none_or(|until| until <= now);
         let names: Vec<Name> =
@@ -94,11 +98,11 @@ impl Lanes {
         next
     }
     /// How many queues there are to ask.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lock().lanes.len()
     }
     /// When the first held queue may be asked again.
-    pub(super) fn held_for(&self, now: Timestamp) -> Option<Duration> {
+    pub(crate) fn held_for(&self, now: Timestamp) -> Option<Duration> {
         let state = self.lock();
         state
             .lanes

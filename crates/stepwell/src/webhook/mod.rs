@@ -12,24 +12,29 @@
 //!
 //! - [`Webhooks`]: endpoints, deliveries, replays, as an application or an API calls them.
 //! - [`WebhookOptions`]: how this process sends.
-//! - `address`, `options`, `target`: what may be connected to.
-
-#![allow(dead_code, reason = "what sends comes next")]
+//! - `fan_out`: which events become which deliveries. `sender`: one attempt. Which deliveries are claimed is the
+//!   engine's affair, as for other jobs.
+//! - `address`, `options`, `target`, `connector`: what may be connected to.
 
 mod address;
 mod at;
 mod attempt;
+mod client;
+mod connector;
 mod deliveries;
 mod delivery;
 mod endpoint;
 mod endpoints;
+mod fan_out;
 mod headers;
 mod health;
 mod lanes;
 mod options;
 mod outbox;
+mod pulse;
 mod schedule;
 mod secret;
+mod sender;
 mod signature;
 mod target;
 
@@ -38,8 +43,11 @@ pub use deliveries::{Replay, Replayed};
 pub use delivery::{Delivery, DeliveryDetail, DeliveryFilter, DeliveryState};
 pub use endpoint::{Disabled, DisabledReason, Endpoint, EndpointChange, NewEndpoint};
 pub use endpoints::{EndpointPage, NewSecret, Webhooks};
+pub(crate) use fan_out::FanOut;
 pub use health::Health;
+pub(crate) use lanes::LANES_AT_ONCE;
 pub use options::WebhookOptions;
 pub(crate) use outbox::Outbox;
 pub use secret::Secret;
+pub(crate) use sender::Sender;
 pub use stepwell_core::webhook::{Headers, JobWebhook};

@@ -25,7 +25,7 @@ const AT_ONCE_MAX: usize = 256;
 #[must_use]
 pub struct WebhookOptions {
     pub(super) policy: Policy,
-    pub(super) at_once: usize,
+    pub(crate) at_once: usize,
     pub(super) trusted: Vec<Vec<u8>>,
     pub(crate) idle: bool,
     mistake: Option<Error>,

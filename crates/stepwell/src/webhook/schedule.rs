@@ -17,6 +17,9 @@ pub(super) const PAUSES: [Duration; 9] = [
 /// The longest that a receiver may ask us to wait.
 pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
+/// The longest that a receiver which asked for time is spared by deliveries that have not been tried yet.
+pub(super) const HOLD_MAX: Duration = Duration::from_hours(1);
+
 /// How long to wait after this many attempts, the last of which failed: the schedule's pause, a fifth shorter or longer
 /// by chance so that deliveries which failed together do not come back together, and no less than the receiver asked.
 pub(super) fn pause_after(attempts: u32, jitter: f64, retry_after: Option<Duration>) -> Duration {

@@ -57,10 +57,6 @@ impl Target {
             Some(Host::Ipv6(address)) => policy.denies(IpAddr::V6(address), port, secure),
         }
     }
-    /// Scheme, host and port: what deliveries to single jobs' webhooks are kept apart by.
-    pub(super) fn origin(&self) -> String {
-        self.url.origin().ascii_serialization()
-    }
     /// As it is requested, its host in ASCII and its address, if it is one, in the usual form.
     pub(super) fn uri(&self) -> Result<http::Uri> {
         // What the one parser accepts and normalises, the other may still not know.
