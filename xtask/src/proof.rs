@@ -7,8 +7,8 @@ use std::process::Command;
 
 use crate::{cargo, error::Error};
 
-pub(crate) const ARGUMENTS: &str = "[machine|properties|kill9|shutdown|powerloss] [--states|--cases|--rounds N] \
-    [--seed S] [--tier pr|nightly|release]";
+pub(crate) const ARGUMENTS: &str = "[machine|properties|kill9|shutdown|powerloss|webhooks] \
+    [--states|--cases|--rounds N] [--seed S] [--tier pr|nightly|release]";
 
 struct Proof {
     name: &'static str,
@@ -16,6 +16,8 @@ struct Proof {
     /// The integration test that is the proof; without one, the tests of the package whose name has `filter`.
     target: Option<&'static str>,
     filter: Option<&'static str>,
+    /// Features of the package that the proof needs beside the default ones.
+    features: Option<&'static str>,
     size: Size,
     seed_env: Option<&'static str>,
 }
@@ -35,6 +37,7 @@ const PROOFS: &[Proof] = &[
         package: "stepwell-core",
         target: Some("explore"),
         filter: None,
+        features: None,
         size: Size {
             flag: "--states",
             env: "STEPWELL_EXPLORE_STATES",
@@ -49,6 +52,7 @@ const PROOFS: &[Proof] = &[
         package: "stepwell-store-tests",
         target: None,
         filter: Some("properties"),
+        features: None,
         // At 60 operations a case, the nightly size already is the ten million operations a release asks for.
         size: Size { flag: "--cases", env: "PROPTEST_CASES", pr: 2_000, nightly: 200_000, release: 200_000 },
         seed_env: None,
@@ -58,6 +62,7 @@ const PROOFS: &[Proof] = &[
         package: "stepwell",
         target: Some("kill9"),
         filter: None,
+        features: None,
         size: Size {
             flag: "--rounds",
             env: "STEPWELL_KILL9_ROUNDS",
@@ -72,6 +77,7 @@ const PROOFS: &[Proof] = &[
         package: "stepwell",
         target: Some("shutdown"),
         filter: None,
+        features: None,
         // A round may wait for a grace period to pass, so there are fewer of them than of kill9.
         size: Size {
             flag: "--rounds",
@@ -87,6 +93,7 @@ const PROOFS: &[Proof] = &[
         package: "stepwell-sim",
         target: Some("powerloss"),
         filter: None,
+        features: None,
         size: Size {
             flag: "--rounds",
             env: "STEPWELL_POWERLOSS_ROUNDS",
@@ -95,6 +102,21 @@ const PROOFS: &[Proof] = &[
             release: 1_000_000,
         },
         seed_env: Some("STEPWELL_POWERLOSS_SEED"),
+    },
+    Proof {
+        name: "webhooks",
+        package: "stepwell",
+        target: Some("webhook_kill9"),
+        filter: None,
+        features: Some("webhooks,crash-points"),
+        size: Size {
+            flag: "--rounds",
+            env: "STEPWELL_WEBHOOKS_ROUNDS",
+            pr: 54,
+            nightly: 5_000,
+            release: 50_000,
+        },
+        seed_env: Some("STEPWELL_WEBHOOKS_SEED"),
     },
 ];
 
@@ -201,6 +223,9 @@ impl Proof {
 
     fn test(&self, words: &[&str]) -> Result<Command, Error> {
         let mut command = cargo::cargo(&["test", "--release", "--package", self.package])?;
+        if let Some(features) = self.features {
+            command.args(["--features", features]);
+        }
         if let Some(target) = self.target {
             command.args(["--test", target]);
         }

@@ -1,7 +1,7 @@
 //! Turns events into deliveries, and claims deliveries for free slots of their receivers.
 //!
-//! It is a second dispatcher, for queues that come and go: one for each endpoint that something waits for. Ordinary claims
-//! never look at them, so that however many receivers are slow, no other job waits for it.
+//! It is a second dispatcher, for queues that come and go: one for each endpoint that something waits for. Ordinary
+//! claims never look at them, so that however many receivers are slow, no other job waits for it.
 
 use std::{
     sync::{Arc, atomic::Ordering},

@@ -166,3 +166,6 @@ impl fmt::Display for ConnectError {
 }
 
 impl StdError for ConnectError {}
+
+#[cfg(test)]
+mod tests;

@@ -169,7 +169,7 @@ impl FanOut {
                 match Stored::read(&setting.value) {
                     Ok(stored) => endpoints.push((setting.key, stored)),
                     Err(error) => {
-                        tracing::error!(endpoint = %setting.key, %error, "failed to read an endpoint")
+                        tracing::error!(endpoint = %setting.key, %error, "failed to read an endpoint");
                     }
                 }
             }

@@ -18,7 +18,7 @@ pub(crate) struct Outbox {
     pub(crate) options: WebhookOptions,
     pub(super) entropy: Entropy,
     pub(crate) lanes: Lanes,
-    /// Where deliveries are sent: neither a handler that blocks the application's threads can hold them up, nor they it.
+    /// Where deliveries are sent. A handler that blocks the application's threads cannot hold them up.
     runtime: Mutex<Option<Runtime>>,
 }
 
