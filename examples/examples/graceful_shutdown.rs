@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use stepwell::{Change, Ctx, Job, JobId, Phase, PhaseResult, Plan, Stepwell, Worker};
+use stepwell::{Ctx, Job, JobId, Phase, PhaseResult, Plan, Stepwell, Worker};
 use tokio::sync::Notify;
 
 #[derive(Serialize, Deserialize)]
@@ -17,6 +17,7 @@ impl Job for Import {
 /// Lets the shutdown begin in the middle of `fetch`.
 #[derive(Default)]
 struct Importer {
+    begun: std::sync::Arc<Notify>,
     go_on: std::sync::Arc<Notify>,
 }
 
@@ -32,6 +33,7 @@ impl Worker for Importer {
 impl Importer {
     async fn fetch(&self, _: &Ctx<Import>) -> PhaseResult<u32> {
         println!("fetch begins");
+        self.begun.notify_one();
         self.go_on.notified().await;
         println!("fetch ends");
         Ok(7)
@@ -57,16 +59,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 async fn first_start(path: &std::path::Path) -> Result<JobId, Box<dyn std::error::Error>> {
     let importer = Importer::default();
-    let go_on = importer.go_on.clone();
+    let (begun, go_on) = (importer.begun.clone(), importer.go_on.clone());
     let stepwell = Stepwell::sqlite(path).worker(importer).open().await?;
     let workers = stepwell.start();
-    let mut events = stepwell.events().after(0).subscribe();
     let job = stepwell.enqueue(Import).await?;
-    while let Some(event) = events.next().await {
-        if matches!(event.change, Change::PhaseStarted { .. }) {
-            break;
-        }
-    }
+    begun.notified().await;
 
     // The shutdown waits for `fetch`, and `fetch` for us: a real one would end in its own time.
     let shutdown = workers.shutdown(Duration::from_secs(5));

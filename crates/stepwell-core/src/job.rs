@@ -10,6 +10,7 @@ use crate::{
     lease::{Fence, Lease},
     name::Name,
     phase::{Phase, PhaseState},
+    phases::Phases,
     time::Timestamp,
     webhook::ShownWebhook,
 };
@@ -185,7 +186,7 @@ pub struct Job {
     /// The next event's place in the job's own order.
     pub next_seq: u64,
     /// Its phases: those that ran, in the order in which they did, then the others in the plan's order.
-    pub phases: Vec<Phase>,
+    pub phases: Phases,
     /// What is seldom there, and seldom changes.
     pub details: Details,
 }

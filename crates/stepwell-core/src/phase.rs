@@ -169,9 +169,15 @@ impl Phase {
     /// when the phase's recorded result was discarded.
     #[must_use]
     pub fn idempotency_key(&self, job: JobId) -> String {
-        let text = format!("{job}/{}/{}", self.stored_name(), self.discarded);
-        hex(&Sha256::digest(text.as_bytes())[..16])
+        idempotency_key(job, self.stored_name(), self.discarded)
     }
+}
+
+/// As [`Phase::idempotency_key`], of its parts.
+#[must_use]
+pub fn idempotency_key(job: JobId, stored_name: &str, discarded: u32) -> String {
+    let text = format!("{job}/{stored_name}/{discarded}");
+    hex(&Sha256::digest(text.as_bytes())[..16])
 }
 
 #[cfg(test)]

@@ -8,11 +8,13 @@ SELECT min(available_at) FROM sw_job WHERE ready = 0
 
 -- name: ready
 -- One range of the index: one queue, one kind, already in the order of claiming. Expired jobs are left to maintenance.
+-- Something is added to each parameter so that SQLite does not take its value for a reason to plan anew: it would
+-- compile the statement again for every claim.
 SELECT job.*, payload.body
 FROM sw_job job CROSS JOIN sw_payload payload
-WHERE job.ready = 1 AND job.queue = ?1 AND job.kind = ?2
-    AND (job.plan_generation IS NULL OR job.plan_generation <= ?3)
-    AND (job.expires_at IS NULL OR job.expires_at > ?4)
+WHERE job.ready = 1 AND job.queue = ?1 + 0 AND job.kind = ?2 + 0
+    AND (job.plan_generation IS NULL OR job.plan_generation <= ?3 + 0)
+    AND (job.expires_at IS NULL OR job.expires_at > ?4 + 0)
     AND payload.job_key = job.key
 ORDER BY job.priority DESC, job.available_at, job.key
 

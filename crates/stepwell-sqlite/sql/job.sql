@@ -12,6 +12,12 @@ INSERT INTO sw_job (key, uuid, kind, queue, home_queue, priority, max_crashes, e
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24,
     ?25, ?26)
 
+-- name: insert_fresh
+-- A job as most of them are. The other columns are those of one that has not run, has no unique key and never expires.
+INSERT INTO sw_job (key, kind, queue, home_queue, priority, max_crashes, enqueued_at, available_at, ready, version,
+    next_seq, last_event_pos, plan, plan_generation, uuid, phases, state, run, attempt, crashes, epoch)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 0, 1, 0, 0, 0)
+
 -- name: update
 -- Whatever may change. The three narrow updates below leave alone what a claim, a phase's end and a job's end leave alone,
 -- so that SQLite neither compares nor touches the indexes that stand on it.
@@ -23,16 +29,16 @@ UPDATE sw_job SET queue = ?2, home_queue = ?3, priority = ?4, available_at = ?5,
 WHERE key = ?1
 
 -- name: begin
-UPDATE sw_job SET ready = NULL, state = ?2, reason = ?3, version = ?4, attempt = ?5, crashes = ?6, epoch = ?7,
-    session = ?8, token = ?9, plan = ?10, plan_generation = ?11, next_seq = ?12, last_event_pos = ?13, phases = ?14
+UPDATE sw_job SET ready = NULL, state = ?2, version = ?3, attempt = ?4, crashes = ?5, epoch = ?6, next_seq = ?7,
+    last_event_pos = ?8, reason = ?9, session = ?10, token = ?11, plan = ?12, plan_generation = ?13, phases = ?14
 WHERE key = ?1
 
 -- name: go_on
 UPDATE sw_job SET version = ?2, crashes = ?3, next_seq = ?4, last_event_pos = ?5, phases = ?6 WHERE key = ?1
 
 -- name: end
-UPDATE sw_job SET state = ?2, reason = ?3, version = ?4, crashes = ?5, epoch = ?6, session = NULL, token = NULL,
-    finished_at = ?7, next_seq = ?8, last_event_pos = ?9, phases = ?10
+UPDATE sw_job SET state = ?2, version = ?3, crashes = ?4, epoch = ?5, next_seq = ?6, last_event_pos = ?7, reason = ?8,
+    finished_at = ?9, phases = ?10, session = NULL, token = NULL
 WHERE key = ?1
 
 -- name: set_elements

@@ -31,3 +31,11 @@ SELECT name FROM sw_name WHERE id = ?1
 
 -- name: insert_name
 INSERT INTO sw_name (name) VALUES (?1)
+
+-- name: look_at_log
+-- How many pages the write-ahead log has, and how many of them were moved into the file. It moves none.
+PRAGMA wal_checkpoint(NOOP)
+
+-- name: move_log
+-- Waits for nobody.
+PRAGMA wal_checkpoint(PASSIVE)

@@ -18,6 +18,10 @@ pub(crate) trait Op: Send {
     ///
     /// Answers with the error if the store failed, and not just this operation.
     fn run(&mut self, ledger: &mut Ledger) -> Option<Error>;
+    /// How many wait for an answer.
+    fn answers(&self) -> usize {
+        1
+    }
     /// Gives the answer, or this error instead.
     fn settle(self: Box<Self>, failure: Option<&Error>);
 }
@@ -39,7 +43,7 @@ impl<T: Send + 'static, F: FnMut(&mut Ledger) -> Result<T> + Send + 'static> Tas
 
 impl<T: Send, F: FnMut(&mut Ledger) -> Result<T> + Send> Op for Task<T, F> {
     fn run(&mut self, ledger: &mut Ledger) -> Option<Error> {
-        ledger.now = ledger.clock.now().max(ledger.head.clock);
+        ledger.tell_time();
         let result = (self.work)(ledger);
         let failure = result.as_ref().err().filter(|failure| error::is_of_store(failure)).cloned();
         self.answer = Some(result);
@@ -94,6 +98,9 @@ impl Ledger {
                 next = more();
             }
         }
+        if result.is_ok() && !self.torn {
+            result = self.flush();
+        }
         if self.torn && result.is_ok() {
             result = self.again(turn, &mut ops);
         }
@@ -112,7 +119,7 @@ impl Ledger {
 
     /// Reads what must be known before anything is written.
     fn prepare(&mut self) -> Result<()> {
-        (self.careful, self.torn, self.dirty) = (false, false, false);
+        (self.careful, self.torn, self.dirty, self.gathering) = (false, false, false, false);
         if self.look_for_others()? {
             self.change.foreign = true;
         }
@@ -142,6 +149,7 @@ impl Ledger {
         turn.begin_again(&self.conn)?;
         self.prepare()?;
         self.careful = true;
+        self.gathering = false;
         for op in ops {
             if let Some(failure) = op.run(self) {
                 return Err(failure);
@@ -164,6 +172,7 @@ impl Ledger {
     /// Takes everything back. SQLite may have done so already: after a full disk, for one.
     fn roll_back(&mut self) -> Result<()> {
         self.forget();
+        self.pending.clear();
         self.change = Change { foreign: self.change.foreign, ..Change::default() };
         match self.conn.is_autocommit() {
             true => Ok(()),

@@ -1,7 +1,6 @@
 //! Rows of jobs that this process works on, so that ending a phase reads nothing.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use stepwell_core::{JobId, store::Row};
 
 /// Rows kept. One that is not here is read from its table; nothing else depends on it.

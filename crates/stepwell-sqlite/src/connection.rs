@@ -71,7 +71,9 @@ fn set_up_writer(conn: &Connection, options: &SqliteOptions) -> rusqlite::Result
     // Only these reach the disk itself on macOS; elsewhere they mean nothing.
     conn.pragma_update(None, "fullfsync", true)?;
     conn.pragma_update(None, "checkpoint_fullfsync", true)?;
-    conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    // A store with threads has one for that.
+    let checkpoint_pages = if options.inline { CHECKPOINT_PAGES } else { 0 };
+    conn.pragma_update(None, "wal_autocheckpoint", checkpoint_pages)?;
     conn.pragma_update(None, "journal_size_limit", WAL_BYTES_MAX.cast_signed())?;
     conn.pragma_update(None, "cache_size", -16_384)?;
     if let Some(pages) = options.page_limit {

@@ -1,7 +1,6 @@
 //! How many jobs there are by queue, kind and state: one delta per commit, whatever the number of transitions.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use rusqlite::{Connection, params};
 use stepwell_core::{JobState, Result};
 

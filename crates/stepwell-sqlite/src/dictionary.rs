@@ -1,15 +1,16 @@
 //! Names and sessions as the small integers that rows hold, kept in memory.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use rusqlite::{Connection, OptionalExtension, params};
-use stepwell_core::{Name, Result, SessionId};
+use stepwell_core::{Name, Phases, Result, SessionId};
 
-use crate::{error, sql::sql};
+use crate::{error, sql::sql, tables::row};
 
 /// Entries after which the dictionary begins anew. Applications have a handful of names; one that makes a queue per
 /// customer must not fill the memory with them.
 const ENTRIES_MAX: usize = 50_000;
+/// Lists of phases that are kept decoded. There is one for each kind and plan whose jobs wait.
+const LISTS_MAX: usize = 16;
 
 /// What a connection knows of names and sessions. An entry never changes once it is committed.
 #[derive(Debug, Default)]
@@ -18,6 +19,7 @@ pub(crate) struct Dictionary {
     names: HashMap<i64, Name>,
     sessions: HashMap<i64, SessionId>,
     numbers: HashMap<SessionId, i64>,
+    lists: Vec<(String, Phases)>,
 }
 
 impl Dictionary {
@@ -65,6 +67,22 @@ impl Dictionary {
         }
         self.ids.insert(name.clone(), id);
         self.names.insert(id, name);
+    }
+
+    /// Phases as they are stored. The jobs of a plan that have not run all have the same, and most rows that are read
+    /// together are such jobs.
+    pub(crate) fn phases(&mut self, column: usize, text: &str) -> rusqlite::Result<Phases> {
+        if let Some((_, phases)) = self.lists.iter().find(|(known, _)| known == text) {
+            return Ok(phases.clone());
+        }
+        let phases: Phases = row::json(column, text)?;
+        if phases.iter().all(|phase| phase.started_at.is_none()) {
+            if self.lists.len() >= LISTS_MAX {
+                self.lists.clear();
+            }
+            self.lists.push((text.to_owned(), phases.clone()));
+        }
+        Ok(phases)
     }
 
     /// The number of a session; none if it is gone.

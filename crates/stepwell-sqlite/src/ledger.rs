@@ -1,10 +1,8 @@
 //! The writing connection, and everything that is kept in memory for it.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use rusqlite::Connection;
 use stepwell_core::{
     Clock, Error, Json, Name, PlanSpec, Result, Timestamp,
@@ -15,7 +13,8 @@ use stepwell_core::{
 };
 
 use crate::{
-    cache::Cache, counters::Counters, dictionary::Dictionary, error, head::Head, live::Live, tables::row,
+    cache::Cache, counters::Counters, dictionary::Dictionary, error, head::Head, live::Live,
+    pending::Pending, tables::row,
 };
 
 /// The writing connection. It implements [`Tables`](stepwell_core::store::Tables) while a transaction is open.
@@ -48,6 +47,10 @@ pub(crate) struct Ledger {
     pub(crate) careful: bool,
     /// Whether a step without a savepoint failed after it had written: the transaction holds half of it.
     pub(crate) torn: bool,
+    /// Whether what is decided may wait to be written until it is needed, or until the end of the batch.
+    pub(crate) gathering: bool,
+    /// What waits.
+    pub(crate) pending: Pending,
     /// For encoding JSON.
     buffer: Vec<u8>,
 }
@@ -72,8 +75,55 @@ impl Ledger {
             dirty: false,
             careful: false,
             torn: false,
+            gathering: false,
+            pending: Pending::default(),
             buffer: Vec::new(),
         }
+    }
+
+    /// Reads the clock for the operation that begins. It never runs behind what is recorded.
+    pub(crate) fn tell_time(&mut self) {
+        self.now = self.clock.now().max(self.head.clock);
+    }
+    /// Whether the transaction must be taken back and run again, whatever else happens in it.
+    pub(crate) fn is_torn(&self) -> bool {
+        self.torn
+    }
+
+    /// From here on what is decided may wait to be written. Not where each step runs in a savepoint: what is written
+    /// there must be undone with it.
+    pub(crate) fn gather(&mut self) {
+        self.gathering = !self.careful;
+    }
+    /// From here on everything is written at once, beginning with what waits.
+    pub(crate) fn write_through(&mut self) -> Result<()> {
+        self.gathering = false;
+        self.flush()
+    }
+    /// Writes what waits. Whoever reads what may be among it does this first.
+    ///
+    /// If SQLite refuses one of them, such as a new job whose id is taken, nobody can tell here which operation it came
+    /// from: the transaction is taken back, and runs again step by step.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let written = self.pending.write(&self.conn).map_err(error::of("store jobs and events"));
+        self.pending.clear();
+        match written {
+            Err(failure) if !error::is_of_store(&failure) && !self.careful => {
+                self.torn = true;
+                Ok(())
+            }
+            written => written,
+        }
+    }
+    /// Called when something was added to what waits.
+    pub(crate) fn flush_if_due(&mut self) -> Result<()> {
+        if self.gathering && !self.pending.is_full() {
+            return Ok(());
+        }
+        self.flush()
     }
 
     /// Runs one operation so that it happens as a whole or not at all, whatever becomes of its neighbours.

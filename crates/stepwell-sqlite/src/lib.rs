@@ -7,21 +7,25 @@
 //! - `store`: the [`Store`](stepwell_core::store::Store) itself: what goes to the writer, what to the readers.
 //! - `open`: in which order everything is checked and started.
 //! - `connection`, `migrate`, `recover`: one connection, the schema, and what follows an unclean stop.
-//! - `writer`: the thread that owns the writing connection; `batch`: one group commit; `lock`: whose turn it is.
+//! - `writer`: the thread that owns the writing connection; `batch`: one group commit; `lock`: whose turn it is;
+//!   `gathered`: requests that wait for it; `answers`: who tells them how it went; `checkpoint`: where the log goes.
 //! - `ledger` and `tables`: the tables inside a write transaction; `head`, `counters`, `dictionary`, `cache`: what is
-//!   kept in memory for them.
+//!   kept in memory for them; `pending`: what is decided and not written yet.
 //! - `read`, `list`, `events`: the readers.
 //! - `session`, `live`, `boot`: who is alive; `wake`: what other processes wrote.
 //! - `error`, `sql`: SQLite's words, and ours for it.
 
+mod answers;
 mod batch;
 mod boot;
 mod cache;
+mod checkpoint;
 mod connection;
 mod counters;
 mod dictionary;
 mod error;
 mod events;
+mod gathered;
 mod head;
 mod ledger;
 mod list;
@@ -31,6 +35,7 @@ mod maintain;
 mod migrate;
 mod open;
 pub mod options;
+mod pending;
 mod read;
 mod recover;
 mod session;

@@ -13,6 +13,7 @@ use stepwell_core::{Clock, Error, Result, store::Description};
 use uuid::Uuid;
 
 use crate::{
+    checkpoint::Checkpointer,
     connection, error,
     head::Head,
     ledger::Ledger,
@@ -109,6 +110,7 @@ impl Sqlite {
             false => {
                 let connections =
                     (0..READERS).map(|_| connection::reader(&path, &options)).collect::<Result<_>>()?;
+                let writer = writer.with_helpers(Checkpointer::start(&path, &options)?)?;
                 let (sender, thread) = start(writer)?;
                 let watch = Watch::start(wal, shared.clone(), sender.clone())?;
                 (Pen::threaded(sender, thread, watch), Readers::spawn(connections)?)

@@ -28,6 +28,7 @@ use tokio::sync::oneshot;
 use crate::{
     batch::Task,
     error,
+    gathered::Waiting,
     ledger::{Ledger, closed},
     live::Live,
     maintain::{self, STEP_MAX},
@@ -40,6 +41,7 @@ use crate::{
 /// A store on an SQLite file.
 pub struct Sqlite {
     pen: Pen,
+    waiting: Arc<Waiting>,
     readers: Readers,
     shared: Arc<Shared>,
     sessions: Arc<Sessions>,
@@ -90,7 +92,7 @@ impl Sqlite {
         clock: Clock,
         description: Description,
     ) -> Self {
-        Self { pen, readers, shared, sessions, live, clock, description }
+        Self { pen, waiting: Arc::default(), readers, shared, sessions, live, clock, description }
     }
 
     /// Transactions that were committed since the store was opened, for measurements: many operations share one.
@@ -100,7 +102,30 @@ impl Sqlite {
     }
 
     /// Hands work to the writer.
-    fn write<T, F>(&self, work: F) -> impl Future<Output = Result<T>> + Send + use<T, F>
+    fn write<T, F>(&self, mut work: F) -> impl Future<Output = Result<T>> + Send + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Ledger) -> Result<T> + Send + 'static,
+    {
+        self.send(move |ledger| {
+            ledger.write_through()?;
+            work(ledger)
+        })
+    }
+
+    /// The same for work whose writes may wait until the end of the batch.
+    fn write_with_others<T, F>(&self, mut work: F) -> impl Future<Output = Result<T>> + Send + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Ledger) -> Result<T> + Send + 'static,
+    {
+        self.send(move |ledger| {
+            ledger.gather();
+            work(ledger)
+        })
+    }
+
+    fn send<T, F>(&self, work: F) -> impl Future<Output = Result<T>> + Send + use<T, F>
     where
         T: Send + 'static,
         F: FnMut(&mut Ledger) -> Result<T> + Send + 'static,
@@ -196,7 +221,7 @@ impl Store for Sqlite {
     }
 
     fn enqueue(&self, jobs: Vec<NewJob>) -> Answer<'_, Vec<Result<Enqueued>>> {
-        Box::pin(self.write(move |ledger| {
+        Box::pin(self.write_with_others(move |ledger| {
             let mut answers = Vec::with_capacity(jobs.len());
             for job in &jobs {
                 match ledger.step(|ledger| operations::enqueue(ledger, job, ledger.now)) {
@@ -208,14 +233,23 @@ impl Store for Sqlite {
         }))
     }
     fn apply(&self, request: Request) -> Answer<'_, Applied> {
-        Box::pin(
-            self.write(move |ledger| ledger.step(|ledger| operations::apply(ledger, &request, ledger.now))),
-        )
+        let Pen::Threaded { sender, .. } = &self.pen else {
+            let apply = move |ledger: &mut Ledger| {
+                ledger.step(|ledger| operations::apply(ledger, &request, ledger.now))
+            };
+            return Box::pin(self.write_with_others(apply));
+        };
+        let (op, answer) = self.waiting.add(request);
+        if let Some(op) = op {
+            // If the writer is gone, the operation tells everybody when it is dropped.
+            drop(sender.send(Message::Op(op)));
+        }
+        Box::pin(wait(answer))
     }
     fn claim(&self, request: ClaimRequest) -> Answer<'_, ClaimedBatch> {
-        Box::pin(
-            self.write(move |ledger| ledger.step(|ledger| operations::claim(ledger, &request, ledger.now))),
-        )
+        Box::pin(self.write_with_others(move |ledger| {
+            ledger.step(|ledger| operations::claim(ledger, &request, ledger.now))
+        }))
     }
     fn register(&self, plans: Vec<PlanSpec>) -> Answer<'_, Vec<PlanRef>> {
         Box::pin(self.write(move |ledger| {

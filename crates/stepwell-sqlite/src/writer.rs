@@ -18,7 +18,9 @@ use stepwell_core::{
 use tokio::sync::oneshot;
 
 use crate::{
+    answers::Answers,
     batch::{Op, Task},
+    checkpoint::Checkpointer,
     connection::WAL_BYTES_MAX,
     error,
     head::Head,
@@ -93,11 +95,19 @@ pub(crate) struct Writer {
     wal: std::path::PathBuf,
     /// When the log could not be emptied although the disk was full.
     no_room: Option<Stopwatch>,
+    answers: Answers,
+    checkpointer: Option<Checkpointer>,
 }
 
 impl Writer {
     pub(crate) fn new(ledger: Ledger, turn: Turn, shared: Arc<Shared>, wal: std::path::PathBuf) -> Self {
-        Self { ledger, turn, shared, wal, no_room: None }
+        Self { ledger, turn, shared, wal, answers: Answers::default(), checkpointer: None, no_room: None }
+    }
+    /// From now on many answers are given by another thread, and the log is moved by one.
+    pub(crate) fn with_helpers(mut self, checkpointer: Checkpointer) -> Result<Self> {
+        self.answers = Answers::start()?;
+        self.checkpointer = Some(checkpointer);
+        Ok(self)
     }
 
     /// Does one thing, on this thread, in a transaction of its own.
@@ -136,6 +146,7 @@ impl Writer {
             self.make_room();
         }
         self.turn.end();
+        let committed = outcome.committed;
         if outcome.failure.is_none() {
             self.know_head();
         }
@@ -144,10 +155,11 @@ impl Writer {
         }
         // A store that was given up in the meantime, by a check in the background, acknowledges nothing either.
         let failure = outcome.failure.or_else(|| self.shared.fatal());
-        for op in outcome.ops {
-            op.settle(failure.as_ref());
-        }
+        self.answers.settle(outcome.ops, failure);
         self.shared.tell(outcome.change);
+        if committed && let Some(checkpointer) = &self.checkpointer {
+            checkpointer.look(&self.ledger.conn, self.shared.commits.load(Ordering::Relaxed));
+        }
     }
 
     /// Lets everybody know how far the log goes, before anybody is told that it has grown.
@@ -198,6 +210,7 @@ impl Writer {
 
     /// Puts the write-ahead log away.
     pub(crate) fn close(&mut self) -> Result<()> {
+        self.checkpointer = None;
         if self.shared.fatal().is_some() {
             // A disk that failed to sync, or a damaged file, is left as it is: the next start begins with that.
             let _kept = self.ledger.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);

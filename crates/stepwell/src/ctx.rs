@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Display,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -12,6 +12,7 @@ use stepwell_core::{
     lease::Fence,
     limits,
     machine::{Command, LogLine},
+    phase::idempotency_key,
     store::{Request, Store},
 };
 use tokio::sync::Notify;
@@ -37,7 +38,9 @@ pub(crate) struct PhaseRun {
     pub(crate) stored_name: Name,
     pub(crate) tries: u32,
     pub(crate) interrupted: bool,
-    pub(crate) idempotency_key: String,
+    pub(crate) discarded: u32,
+    /// Made when it is first asked for.
+    pub(crate) idempotency_key: OnceLock<String>,
     pub(crate) cancelled: CancellationToken,
     pub(crate) checkpoint: Mutex<Option<Json>>,
     pub(crate) notes: Notes,
@@ -128,7 +131,8 @@ impl<J> Ctx<J> {
             stored_name: "test".into(),
             tries: 1,
             interrupted: false,
-            idempotency_key: "test".into(),
+            discarded: 0,
+            idempotency_key: String::from("test").into(),
             cancelled: CancellationToken::new(),
             checkpoint: Mutex::default(),
             notes: Notes::new(Clock::manual(std::time::UNIX_EPOCH)),
@@ -169,7 +173,8 @@ impl<J> Ctx<J> {
     /// A key for systems that accept one: the same for every try of this phase, also after an operator's partial retry.
     /// It changes only when an operator discards the phase's recorded result.
     pub fn idempotency_key(&self) -> &str {
-        &self.shared.idempotency_key
+        let PhaseRun { id, stored_name, discarded, .. } = &*self.shared;
+        self.shared.idempotency_key.get_or_init(|| idempotency_key(*id, stored_name, *discarded))
     }
 
     /// Says how far the phase has got. Never blocks and never fails: what is said is written at most once a second.

@@ -81,7 +81,7 @@ impl TestBed {
         let (plans, tokens) = (engine.plans.clone(), engine.entropy.tokens(1));
         let request = ClaimRequest { session, lanes, plans, tokens };
         let batch = engine.store.claim(request).await.expect("the store answers");
-        batch.jobs.into_iter().next().and_then(|claimed| Flight::depart(engine, claimed))
+        batch.jobs.into_iter().next().and_then(|claimed| Flight::depart(engine, vec![claimed]).pop())
     }
     /// Runs everything that is due now. Nothing that is due later: not even if it takes its time.
     ///

@@ -135,10 +135,10 @@ fn admit(job: &Job, fence: Fence, command: &Command) -> Result<(), Reject> {
 /// # Errors
 /// If the job cannot be claimed now.
 pub fn claim_and_start(job: &Job, claim: &Claim, context: &Context) -> Result<Transition, Reject> {
-    let mut whole = apply(job, Fence::None, &Command::Claim(claim.clone()), context)?;
+    let mut whole = claim::claim(job, claim, context.now)?;
     if whole.job.state == JobState::Running {
-        let fence = Fence::Owner { epoch: whole.job.epoch, token: claim.token };
-        let started = apply(&whole.job, fence, &Command::StartPhase, context)?;
+        // Whoever has just claimed the job owns it.
+        let started = phase::start(&whole.job, context.now)?;
         whole.job = started.job;
         whole.events.extend(started.events);
         whole.writes.extend(started.writes);

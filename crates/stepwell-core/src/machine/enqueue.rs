@@ -6,6 +6,7 @@ use crate::{
     event::EventType,
     job::{Details, Job, JobState, PlanRef},
     limits,
+    phases::Phases,
     plan::PlanSpec,
     time::Timestamp,
     webhook::JobWebhook,
@@ -24,7 +25,7 @@ pub fn enqueue(new: &NewJob, plan: Option<(&PlanSpec, PlanRef)>, now: Timestamp)
     let home_queue = new.queue.clone().unwrap_or_else(|| NewJob::DEFAULT_QUEUE.into());
     let (phases, plan) = match plan {
         Some((spec, plan)) => (spec.fresh_phases(), Some(plan)),
-        None => (Vec::new(), None),
+        None => (Phases::default(), None),
     };
     let queue = phases.first().and_then(|phase| phase.queue.clone()).unwrap_or_else(|| home_queue.clone());
     let mut tags = new.tags.clone();

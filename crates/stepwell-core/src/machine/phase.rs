@@ -1,6 +1,6 @@
 //! T4 to T6: what an owner does to the running phase.
 
-use serde_json::json;
+use serde::Serialize;
 
 use crate::{
     event::EventType,
@@ -19,6 +19,20 @@ use super::{
     transition::{Draughtsman, Reject, Transition, Write},
 };
 
+/// What the start of a phase says.
+#[derive(Serialize)]
+struct Begun {
+    #[serde(rename = "try")]
+    tries: u32,
+}
+
+/// What the end of a phase says.
+#[derive(Serialize)]
+struct Ended<'a> {
+    bytes: usize,
+    hash: &'a str,
+}
+
 pub(super) fn start(job: &Job, now: Timestamp) -> Result<Transition, Reject> {
     if job.state != JobState::Running || job.running_phase().is_some() {
         return Err(Reject::WrongState { action: "start a phase of", state: job.state });
@@ -32,8 +46,8 @@ pub(super) fn start(job: &Job, now: Timestamp) -> Result<Transition, Reject> {
     phase.tries = phase.tries.saturating_add(1);
     phase.started_at = Some(now);
     phase.finished_at = None;
-    let (name, data) = (phase.name.clone(), json!({ "try": phase.tries }));
-    draft.say_of(EventType::PhaseStarted, &name, Some(data));
+    let (name, tries) = (phase.name.clone(), phase.tries);
+    draft.say_as(EventType::PhaseStarted, Some(&name), &Begun { tries });
     Ok(draft.done())
 }
 
@@ -111,10 +125,14 @@ pub(super) fn complete(job: &Job, phase: &Name, result: &Json, now: Timestamp) -
     ended.finished_at = Some(now);
     let stored = ended.stored_name().clone();
     let had_checkpoint = std::mem::take(&mut ended.checkpoint);
-    let data = json!({ "bytes": recorded.bytes, "hash": recorded.hash });
     if recorded.inline.is_none() {
         draft.writes.push(Write::Result { phase: stored.clone(), result: result.clone() });
     }
+    draft.say_as(
+        EventType::PhaseCompleted,
+        Some(phase),
+        &Ended { bytes: recorded.bytes, hash: &recorded.hash },
+    );
     draft.job.phases[at].result = Some(recorded);
     if had_checkpoint {
         draft.write(Write::Checkpoint { phase: stored.clone(), value: None });
@@ -122,7 +140,6 @@ pub(super) fn complete(job: &Job, phase: &Name, result: &Json, now: Timestamp) -
     draft.write(Write::DropElements { phase: stored });
     draft.job.crashes = 1;
     draft.job.details.progress = None;
-    draft.say_of(EventType::PhaseCompleted, phase, Some(data));
 
     let next = draft.job.next_phase().map(|next| draft.job.queue_of(next).clone());
     Ok(match next {

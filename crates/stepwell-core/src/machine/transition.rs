@@ -1,5 +1,7 @@
 //! What comes out of a decision.
 
+use serde::Serialize;
+
 use crate::{
     error::Error,
     event::{Draft, EventType},
@@ -155,6 +157,11 @@ impl Draughtsman {
     /// Appends an event about the job whose data is written already.
     pub(super) fn say_json(&mut self, ty: EventType, data: Json) {
         self.append(ty, None, Some(data));
+    }
+    /// The same with data that a `Serialize` writes, without a tree in between: for what every job says.
+    pub(super) fn say_as<T: Serialize>(&mut self, ty: EventType, phase: Option<&Name>, data: &T) {
+        // What is passed in are structs of numbers and texts, which always encode.
+        self.append(ty, phase.cloned(), Json::of(data).ok());
     }
     fn push(&mut self, ty: EventType, phase: Option<Name>, data: Option<serde_json::Value>) {
         // A `Value` always encodes: its keys are strings.

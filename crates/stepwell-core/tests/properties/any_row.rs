@@ -60,8 +60,9 @@ prop_compose! {
         let new = NewJob::new(JobId::from_bytes([7; 16]), "kind", Json::null());
         let lease = Lease { session: SessionId::from_bytes([1; 16]), token: Token::from_bytes([1; 16]) };
         Job {
-            state, phases, run, attempt, crashes, max_crashes, version, epoch, next_seq, available_at, expires_at,
+            state, run, attempt, crashes, max_crashes, version, epoch, next_seq, available_at, expires_at,
             cancel_deadline, queue, home_queue,
+            phases: phases.into(),
             lease: is_leased.then_some(lease),
             plan: Some(PlanRef { hash: "hash".into(), generation }),
             ..machine::enqueue(&new, None, Timestamp::from_micros(0)).job

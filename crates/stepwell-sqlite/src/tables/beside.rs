@@ -145,6 +145,7 @@ impl Ledger {
         if let Some(payload) = self.payloads.remove(&key) {
             return Ok(payload);
         }
+        self.flush()?;
         let read = || self.conn.prepare_cached(sql!("beside", "payload"))?.query_row([key], |row| row.get(0));
         let text: String = read().map_err(error::of("read a payload"))?;
         Json::from_text(text)

@@ -22,6 +22,7 @@ impl Ledger {
             }
             return Ok(Some(cached.row));
         }
+        self.flush()?;
         let mut found = self.rows("read a job", sql!("job", "by_uuid"), params![&id.as_bytes()[..]])?;
         Ok(found.pop())
     }
@@ -147,4 +148,25 @@ fn advance(rows: &mut Rows<'_>) -> rusqlite::Result<Option<Place>> {
 /// A limit as SQLite takes it.
 pub(super) fn count(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::{Connection, StatementStatus, params};
+
+    use super::*;
+
+    #[test]
+    fn the_search_for_ready_jobs_is_compiled_once() {
+        let conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
+        for now in 1..20_i64 {
+            let mut ready = conn.prepare_cached(sql!("claim", "ready")).unwrap();
+            let mut rows = ready.query(params![now % 3, now % 2, now / 5, now]).unwrap();
+            assert!(rows.next().unwrap().is_none());
+        }
+        let ready = conn.prepare_cached(sql!("claim", "ready")).unwrap();
+        assert_eq!(ready.get_status(StatementStatus::Run), 19);
+        assert_eq!(ready.get_status(StatementStatus::RePrepare), 0);
+    }
 }

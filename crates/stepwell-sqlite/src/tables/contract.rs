@@ -25,6 +25,7 @@ impl Tables for Ledger {
         self.read_payload(row.key)
     }
     fn unique_holders(&mut self, kind: &Name, key: &str) -> Result<Holders> {
+        self.flush()?;
         self.find_holders(kind, key)
     }
     fn insert(&mut self, transition: Transition, payload: &Json) -> Result<()> {
@@ -59,21 +60,27 @@ impl Tables for Ledger {
     }
 
     fn stage(&mut self, now: Timestamp, limit: usize) -> Result<usize> {
+        self.flush()?;
         self.stage_due(now, limit)
     }
     fn next_due(&mut self) -> Result<Option<Timestamp>> {
+        self.flush()?;
         self.first_waiting()
     }
     fn ready(&mut self, queue: &Name, kinds: &[(Name, u64)], limit: usize) -> Result<Vec<Row>> {
+        self.flush()?;
         self.find_ready(queue, kinds, limit)
     }
     fn owned(&mut self, session: SessionId, limit: usize) -> Result<Vec<Row>> {
+        self.flush()?;
         self.find_owned(session, limit)
     }
     fn expired(&mut self, now: Timestamp, limit: usize) -> Result<Vec<Row>> {
+        self.flush()?;
         self.find_expired(now, limit)
     }
     fn overdue_cancels(&mut self, now: Timestamp, limit: usize) -> Result<Vec<Row>> {
+        self.flush()?;
         self.find_overdue(now, limit)
     }
 
@@ -81,12 +88,14 @@ impl Tables for Ledger {
         self.count_state(state)
     }
     fn ended(&mut self, state: JobState, cutoff: Timestamp, excess: u64, limit: usize) -> Result<Vec<Row>> {
+        self.flush()?;
         self.find_ended(state, cutoff, excess, limit)
     }
     fn lowest_cursor(&mut self) -> Result<Option<u64>> {
         self.find_lowest_cursor()
     }
     fn prune_events(&mut self, cutoff: Timestamp, count_max: u64, limit: usize) -> Result<usize> {
+        self.flush()?;
         self.delete_events(cutoff, count_max, limit)
     }
 

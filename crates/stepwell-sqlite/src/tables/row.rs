@@ -99,7 +99,7 @@ pub(crate) fn decode(
         finished_at: time(row, 26)?,
         priority: row.get(5)?,
         next_seq: unsigned(row, 29)?,
-        phases: json(33, row.get_ref(33)?.as_str()?)?,
+        phases: dictionary.phases(33, row.get_ref(33)?.as_str()?)?,
         details,
     };
     let row_of_job = Row { key: row.get(0)?, last_event_pos: unsigned(row, 30)?, job };

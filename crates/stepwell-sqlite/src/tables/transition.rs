@@ -13,6 +13,7 @@ use crate::{
     cache::Cached,
     error,
     ledger::{Ledger, extent},
+    pending::{Event, Insert, Update},
     sql::sql,
 };
 
@@ -28,6 +29,32 @@ impl Ledger {
         let key = self.head.next_job_key;
         let last_pos = self.head.next_pos + events.len() as u64 - 1;
         let ready = readiness(&job, self.now);
+        if self.gathering && is_fresh(&job) {
+            self.wrote = true;
+            self.head.next_job_key = key + 1;
+            let phases = self.pending.phases(&job.phases)?;
+            self.pending.insert(Insert {
+                numbers: [
+                    key,
+                    kind,
+                    queue,
+                    home_queue,
+                    job.priority.into(),
+                    job.max_crashes.into(),
+                    job.enqueued_at.as_micros(),
+                    job.available_at.as_micros(),
+                    i64::from(ready == Some(true)),
+                    job.version.cast_signed(),
+                    job.next_seq.cast_signed(),
+                    last_pos.cast_signed(),
+                ],
+                plan: plan.zip(generation(&job)),
+                uuid: *job.id.as_bytes(),
+                phases,
+                payload: payload.clone(),
+            });
+            return self.end_insert(key, &job, (kind, queue), ready, events);
+        }
         let details = details_text(&job.details)?;
         let mut buffer = self.take_buffer();
         let insert = |phases: &str| {
@@ -78,10 +105,21 @@ impl Ledger {
         };
         insert().map_err(error::of("store a payload"))?;
         self.insert_index(key, &job.details)?;
-        self.append(key, 0, &job, (kind, queue), &events)?;
+        self.end_insert(key, &job, (kind, queue), ready, events)
+    }
+
+    fn end_insert(
+        &mut self,
+        key: i64,
+        job: &Job,
+        (kind, queue): (i64, i64),
+        ready: Option<bool>,
+        events: Vec<Draft>,
+    ) -> Result<()> {
+        self.append(key, 0, job, (kind, queue), events)?;
         self.counters.add(queue, kind, job.state, 1);
-        self.note(&job, ready);
-        Ok(())
+        self.note(job, ready);
+        self.flush_if_due()
     }
 
     pub(super) fn save_job(&mut self, before: &Row, transition: Transition) -> Result<()> {
@@ -99,10 +137,14 @@ impl Ledger {
             self.write_beside(before.key, &before.job, &job, write)?;
         }
         match removed {
-            true => self.delete_job(before)?,
+            true => {
+                self.flush()?;
+                self.delete_job(before)?;
+            }
             false => self.update(before, &job, queue, ready, last_event_pos)?,
         }
-        self.append(before.key, before.last_event_pos, &job, (kind, queue), &events)?;
+        self.append(before.key, before.last_event_pos, &job, (kind, queue), events)?;
+        self.flush_if_due()?;
         self.count(before, &job, (kind, queue), removed)?;
         self.note(&job, ready);
 
@@ -130,121 +172,88 @@ impl Ledger {
         ready: Option<bool>,
         last_pos: u64,
     ) -> Result<()> {
-        let mut buffer = self.take_buffer();
         let shape = Shape::of(&before.job, job);
-        let updated = Self::encode_phases(&mut buffer, &job.phases)
-            .map(str::len)
-            .and_then(|_| self.execute_update(shape, before.key, job, (queue, ready, last_pos), &buffer));
-        self.give_buffer(buffer);
-        updated
+        if shape == Shape::Whole {
+            // What was decided before about this job comes first.
+            self.flush()?;
+            return self.update_whole(before.key, job, queue, ready, last_pos);
+        }
+        let phases = self.pending.phases(&job.phases)?;
+        let (key, version, crashes) = (before.key, job.version.cast_signed(), job.crashes.into());
+        let (state, epoch) = (i64::from(job.state as u8), job.epoch.cast_signed());
+        let (next_seq, last_pos) = (job.next_seq.cast_signed(), last_pos.cast_signed());
+        let reason = row::reason_number(job.reason);
+        let update = match shape {
+            Shape::GoOn => Update::GoOn { numbers: [key, version, crashes, next_seq, last_pos], phases },
+            Shape::Begin => Update::Begin {
+                numbers: [key, state, version, job.attempt.into(), crashes, epoch, next_seq, last_pos],
+                reason,
+                session: self.session_number(job)?,
+                token: job.lease.map(|lease| *lease.token.as_bytes()),
+                plan: self.plan_number(job)?.zip(generation(job)),
+                phases,
+            },
+            Shape::End | Shape::Whole => Update::End {
+                numbers: [key, state, version, crashes, epoch, next_seq, last_pos],
+                reason,
+                finished_at: micros(job.finished_at),
+                phases,
+            },
+        };
+        self.pending.update(update);
+        Ok(())
     }
 
-    fn execute_update(
+    fn update_whole(
         &mut self,
-        shape: Shape,
         key: i64,
         job: &Job,
-        (queue, ready, last_pos): (i64, Option<bool>, u64),
-        phases: &[u8],
+        queue: i64,
+        ready: Option<bool>,
+        last_pos: u64,
     ) -> Result<()> {
-        let phases = rusqlite::types::ValueRef::Text(phases);
-        let phases = rusqlite::types::ToSqlOutput::Borrowed(phases);
-        let (version, epoch) = (job.version.cast_signed(), job.epoch.cast_signed());
-        let (next_seq, last_pos) = (job.next_seq.cast_signed(), last_pos.cast_signed());
-        let state = job.state as u8;
-        let reason = row::reason_number(job.reason);
-        let session = match &job.lease {
-            Some(lease) if shape != Shape::GoOn => {
-                let n = self.dictionary.number(&self.conn, lease.session)?;
-                Some(n.ok_or_else(Error::lease_lost)?)
-            }
-            _ => None,
-        };
+        let session = self.session_number(job)?;
+        let plan = self.plan_number(job)?;
+        let home_queue = self.dictionary.id(&self.conn, &job.home_queue)?;
         let token = job.lease.as_ref().map(|lease| &lease.token.as_bytes()[..]);
-        let plan = match shape {
-            Shape::Begin | Shape::Whole => self.plan_number(job)?,
-            Shape::GoOn | Shape::End => None,
-        };
-        let home_queue = match shape {
-            Shape::Whole => self.dictionary.id(&self.conn, &job.home_queue)?,
-            _ => 0,
-        };
-        let conn = &self.conn;
-        let execute = || match shape {
-            Shape::GoOn => conn.prepare_cached(sql!("job", "go_on"))?.execute(params![
+        let ended_as = |state| if job.state == state { micros(job.finished_at) } else { None };
+        let details = details_text(&job.details)?;
+        let mut buffer = self.take_buffer();
+        let update = |phases: &str| {
+            self.conn.prepare_cached(sql!("job", "update"))?.execute(params![
                 key,
-                version,
-                job.crashes,
-                next_seq,
-                last_pos,
-                phases
-            ]),
-            Shape::Begin => conn.prepare_cached(sql!("job", "begin"))?.execute(params![
-                key,
-                state,
-                reason,
-                version,
+                queue,
+                home_queue,
+                job.priority,
+                job.available_at.as_micros(),
+                micros(job.expires_at),
+                live_key(job),
+                ready,
+                job.state as u8,
+                row::reason_number(job.reason),
+                job.version.cast_signed(),
+                job.run,
                 job.attempt,
                 job.crashes,
-                epoch,
+                job.epoch.cast_signed(),
                 session,
                 token,
                 plan,
                 generation(job),
-                next_seq,
-                last_pos,
-                phases,
-            ]),
-            Shape::End => conn.prepare_cached(sql!("job", "end"))?.execute(params![
-                key,
-                state,
-                reason,
-                version,
-                job.crashes,
-                epoch,
+                micros(job.cancel_requested_at),
+                micros(job.cancel_deadline),
                 micros(job.finished_at),
-                next_seq,
-                last_pos,
+                ended_as(JobState::Failed),
+                ended_as(JobState::Cancelled),
+                job.next_seq.cast_signed(),
+                last_pos.cast_signed(),
+                details,
                 phases,
-            ]),
-            Shape::Whole => {
-                let ended_as = |state| if job.state == state { micros(job.finished_at) } else { None };
-                let details = serde_json::to_string(&job.details)
-                    .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-                let details = (job.details != Details::default()).then_some(details);
-                conn.prepare_cached(sql!("job", "update"))?.execute(params![
-                    key,
-                    queue,
-                    home_queue,
-                    job.priority,
-                    job.available_at.as_micros(),
-                    micros(job.expires_at),
-                    live_key(job),
-                    ready,
-                    state,
-                    reason,
-                    version,
-                    job.run,
-                    job.attempt,
-                    job.crashes,
-                    epoch,
-                    session,
-                    token,
-                    plan,
-                    generation(job),
-                    micros(job.cancel_requested_at),
-                    micros(job.cancel_deadline),
-                    micros(job.finished_at),
-                    ended_as(JobState::Failed),
-                    ended_as(JobState::Cancelled),
-                    next_seq,
-                    last_pos,
-                    details,
-                    phases,
-                ])
-            }
+            ])
         };
-        execute().map(drop).map_err(error::of("store a job"))
+        let updated = Self::encode_phases(&mut buffer, &job.phases).map(update);
+        self.give_buffer(buffer);
+        updated?.map(drop).map_err(error::of("store a job"))
     }
 
     /// Appends what a transition said, as one row.
@@ -254,33 +263,31 @@ impl Ledger {
         prev_pos: u64,
         job: &Job,
         (kind, queue): (i64, i64),
-        events: &[Draft],
+        events: Vec<Draft>,
     ) -> Result<()> {
         if events.is_empty() {
             return Ok(());
         }
-        let (last_seq, n) = extent(events, job.next_seq);
+        let (last_seq, n) = extent(&events, job.next_seq);
         let last_pos = self.head.next_pos + events.len() as u64 - 1;
-        let mut buffer = self.take_buffer();
-        let insert = |data: &str| {
-            self.conn.prepare_cached(sql!("event", "insert"))?.execute(params![
+        let types = event::mask(&events);
+        let data = self.pending.drafts(events)?;
+        self.pending.append(Event {
+            numbers: [
                 last_pos.cast_signed(),
                 n,
                 key,
-                &job.id.as_bytes()[..],
                 kind,
                 queue,
                 last_seq,
-                job.run,
+                job.run.into(),
                 self.now.as_micros(),
-                event::mask(events),
+                types.into(),
                 prev_pos.cast_signed(),
-                data,
-            ])
-        };
-        let inserted = row::encode(&mut buffer, events).map(insert);
-        self.give_buffer(buffer);
-        inserted?.map_err(error::of("append an event"))?;
+            ],
+            uuid: *job.id.as_bytes(),
+            data,
+        });
         self.head.next_pos = last_pos + 1;
         self.change.events = true;
         Ok(())
@@ -310,12 +317,28 @@ impl Ledger {
         }
     }
 
+    fn session_number(&mut self, job: &Job) -> Result<Option<i64>> {
+        let Some(lease) = &job.lease else { return Ok(None) };
+        let n = self.dictionary.number(&self.conn, lease.session)?;
+        n.map(Some).ok_or_else(Error::lease_lost)
+    }
+
     fn plan_number(&mut self, job: &Job) -> Result<Option<i64>> {
         match &job.plan {
             Some(plan) => self.dictionary.id(&self.conn, &plan.hash).map(Some),
             None => Ok(None),
         }
     }
+}
+
+/// Whether a new job is as most of them are.
+fn is_fresh(job: &Job) -> bool {
+    job.unique_key.is_none()
+        && job.expires_at.is_none()
+        && job.state == JobState::Pending
+        && job.reason.is_none()
+        && (job.run, job.attempt, job.crashes, job.epoch) == (1, 0, 0, 0)
+        && job.details == Details::default()
 }
 
 /// Which statement writes a change.

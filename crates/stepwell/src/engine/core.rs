@@ -92,6 +92,8 @@ pub(crate) struct Engine {
     pub(super) thread: Handle,
     _thread: DropGuard,
     pub(super) tasks: TaskTracker,
+    /// The dispatcher, apart from the other tasks: it ends before anything else does.
+    pub(super) claims: TaskTracker,
     /// Where handlers run if the application has no runtime.
     fallback: OnceLock<Runtime>,
     /// Ids that this process wrote into an inbox: not finding such a job does not mean that it never was.
@@ -138,6 +140,7 @@ impl Engine {
             thread,
             _thread: thread_guard,
             tasks: TaskTracker::new(),
+            claims: TaskTracker::new(),
             fallback: OnceLock::new(),
             inbox: Mutex::default(),
             plans: Arc::new(plans),
@@ -189,7 +192,7 @@ impl Engine {
         });
         if begun {
             let handlers = self.handlers();
-            self.tasks.spawn_on(dispatcher::run(self.clone(), handlers), &self.thread);
+            self.claims.spawn_on(dispatcher::run(self.clone(), handlers), &self.thread);
             self.tasks.spawn_on(caretaker::run(self.clone()), &self.thread);
             #[cfg(feature = "webhooks")]
             self.start_webhooks();

@@ -148,9 +148,7 @@ async fn claim(engine: &Arc<Engine>, senders: &Handle) -> Result<Option<usize>> 
     engine.delivery_due.store(i64::MAX, Ordering::Release);
     let jobs = dispatcher::claim_for(engine, lanes, engine.delivery_plans.clone()).await?;
     let claimed = jobs.len();
-    for job in jobs {
-        dispatcher::depart(engine, senders, job).await;
-    }
+    dispatcher::depart(engine, senders, jobs).await;
     Ok(Some(claimed))
 }
 

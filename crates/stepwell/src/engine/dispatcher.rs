@@ -8,7 +8,7 @@ use std::{
 use stepwell_core::{
     Timestamp, limits,
     machine::Command,
-    store::{ClaimRequest, Claimed, Lane, Maintain, Request, WorkedPlan},
+    store::{Answer, ClaimRequest, Claimed, ClaimedBatch, Lane, Maintain, Request, WorkedPlan},
 };
 use tokio::runtime::Handle;
 
@@ -24,6 +24,8 @@ const LOOK: Duration = Duration::from_secs(5);
 const LOOK_MANUAL: Duration = Duration::from_millis(20);
 /// How long to wait after the store failed.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Jobs that take off one by one.
+const FEW: usize = 4;
 
 /// Opens the session, recovers what dead processes left, then claims until the engine drains.
 pub(super) async fn run(engine: Arc<Engine>, handlers: Handle) {
@@ -39,9 +41,10 @@ pub(super) async fn run(engine: Arc<Engine>, handlers: Handle) {
 
 async fn dispatch(engine: &Arc<Engine>, handlers: &Handle) {
     let mut recovered = false;
+    let mut asked = None;
     while !engine.is_draining() {
         let outcome = match recovered {
-            true => claim(engine, handlers).await,
+            true => claim(engine, handlers, &mut asked).await,
             false => recover(engine).await.map(|()| Looked::Full),
         };
         match outcome {
@@ -58,6 +61,11 @@ async fn dispatch(engine: &Arc<Engine>, handlers: &Handle) {
                 drained_or(engine, tokio::time::sleep(PAUSE)).await;
             }
         }
+    }
+    if let Some(Asked { answer, .. }) = asked
+        && let Ok(batch) = answer.await
+    {
+        give_back(engine, batch.jobs).await;
     }
 }
 
@@ -81,34 +89,71 @@ enum Looked {
     NoSlot,
 }
 
-async fn claim(engine: &Arc<Engine>, handlers: &Handle) -> stepwell_core::Result<Looked> {
-    let mut lanes = engine.flights.lanes();
+/// A claim under way.
+struct Asked<'a> {
+    lanes: Vec<Lane>,
+    answer: Answer<'a, ClaimedBatch>,
+}
+
+/// Asks for as many jobs as there are free slots; none if there is none.
+async fn ask(engine: &Engine) -> stepwell_core::Result<Option<Asked<'_>>> {
+    let lanes = engine.flights.lanes();
     if lanes.is_empty() || engine.plans.is_empty() {
-        return Ok(Looked::NoSlot);
+        return Ok(None);
     }
     engine.due.store(i64::MAX, Ordering::Release);
-    let jobs = claim_for(engine, lanes.clone(), engine.plans.clone()).await?;
-    let claimed = jobs.len();
-    for job in jobs {
-        note(&mut lanes, &job);
-        depart(engine, handlers, job).await;
-    }
-    let filled = claimed >= limits::CLAIM_BATCH_MAX || lanes.iter().any(|lane| lane.at_most == 0);
-    Ok(if filled { Looked::Full } else { Looked::Empty })
+    let answer = ask_for(engine, lanes.clone(), engine.plans.clone()).await?;
+    Ok(Some(Asked { lanes, answer }))
+}
+
+/// Asks for jobs of some kinds for free slots of some queues. The store begins at once, and whoever asks waits for the
+/// answer when it likes.
+async fn ask_for(
+    engine: &Engine,
+    lanes: Vec<Lane>,
+    plans: Arc<Vec<WorkedPlan>>,
+) -> stepwell_core::Result<Answer<'_, ClaimedBatch>> {
+    let wanted: usize = lanes.iter().map(|lane| lane.at_most).sum();
+    let session = engine.session().await?;
+    let tokens = engine.entropy.tokens(wanted.min(limits::CLAIM_BATCH_MAX));
+    Ok(engine.store.claim(ClaimRequest { session, lanes, plans, tokens }))
 }
 
 /// Claims jobs of some kinds for free slots of some queues.
+#[cfg(feature = "webhooks")]
 pub(super) async fn claim_for(
     engine: &Engine,
     lanes: Vec<Lane>,
     plans: Arc<Vec<WorkedPlan>>,
 ) -> stepwell_core::Result<Vec<Claimed>> {
-    let wanted: usize = lanes.iter().map(|lane| lane.at_most).sum();
-    let session = engine.session().await?;
-    let tokens = engine.entropy.tokens(wanted.min(limits::CLAIM_BATCH_MAX));
-    let batch = engine.store.claim(ClaimRequest { session, lanes, plans, tokens }).await?;
+    let batch = ask_for(engine, lanes, plans).await?.await?;
     engine.learn_due(batch.next_due);
     Ok(batch.jobs)
+}
+
+async fn claim<'a>(
+    engine: &'a Arc<Engine>,
+    handlers: &Handle,
+    asked: &mut Option<Asked<'a>>,
+) -> stepwell_core::Result<Looked> {
+    let under_way = match asked.take() {
+        Some(under_way) => Some(under_way),
+        None => ask(engine).await?,
+    };
+    let Some(Asked { mut lanes, answer }) = under_way else { return Ok(Looked::NoSlot) };
+    let batch = answer.await?;
+    engine.learn_due(batch.next_due);
+    for job in &batch.jobs {
+        note(&mut lanes, job);
+    }
+    let filled = batch.jobs.len() >= limits::CLAIM_BATCH_MAX || lanes.iter().any(|lane| lane.at_most == 0);
+    let Some(flights) = register(engine, batch.jobs).await else { return Ok(Looked::Full) };
+    if filled {
+        // While these begin to run, the store looks for the next.
+        *asked = ask(engine).await.unwrap_or_default();
+    }
+    take_off(handlers, flights);
+    Ok(if filled { Looked::Full } else { Looked::Empty })
 }
 
 fn note(lanes: &mut [Lane], job: &Claimed) {
@@ -117,18 +162,42 @@ fn note(lanes: &mut [Lane], job: &Claimed) {
     }
 }
 
-pub(super) async fn depart(engine: &Arc<Engine>, handlers: &Handle, claimed: Claimed) {
-    let give_back = claimed.job.owner_fence().filter(|_| engine.is_draining());
-    if let Some(fence) = give_back {
-        // Claimed while the shutdown began: nothing of it has run.
-        let request = Request { job: claimed.job.id, fence, commands: vec![Command::Release] };
-        if let Err(error) = engine.store.apply(request).await {
-            tracing::warn!(job = %claimed.job.id, %error, "failed to give back a job; its lease will run out");
-        }
-        return;
+/// Runs jobs that were claimed.
+#[cfg(feature = "webhooks")]
+pub(super) async fn depart(engine: &Arc<Engine>, handlers: &Handle, claimed: Vec<Claimed>) {
+    if let Some(flights) = register(engine, claimed).await {
+        take_off(handlers, flights);
     }
-    if let Some(flight) = Flight::depart(engine, claimed) {
-        handlers.spawn(flight.fly());
+}
+
+/// Takes slots for jobs that were claimed. None if they were claimed while the shutdown began: nothing of them has run,
+/// and they are given back.
+async fn register(engine: &Arc<Engine>, claimed: Vec<Claimed>) -> Option<Vec<Flight>> {
+    if engine.is_draining() {
+        give_back(engine, claimed).await;
+        return None;
+    }
+    Some(Flight::depart(engine, claimed))
+}
+
+/// Many are spawned from within: a runtime takes its own tasks more cheaply than those of others.
+fn take_off(handlers: &Handle, flights: Vec<Flight>) {
+    if flights.len() <= FEW {
+        flights.into_iter().for_each(|flight| drop(handlers.spawn(flight.fly())));
+    } else {
+        handlers.spawn(async {
+            flights.into_iter().for_each(|flight| drop(tokio::spawn(flight.fly())));
+        });
+    }
+}
+
+async fn give_back(engine: &Engine, jobs: Vec<Claimed>) {
+    for job in jobs.into_iter().map(|claimed| claimed.job) {
+        let Some(fence) = job.owner_fence() else { continue };
+        let request = Request { job: job.id, fence, commands: vec![Command::Release] };
+        if let Err(error) = engine.store.apply(request).await {
+            tracing::warn!(job = %job.id, %error, "failed to give back a job; its lease will run out");
+        }
     }
 }
 

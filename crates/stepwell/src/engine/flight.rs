@@ -2,7 +2,7 @@
 
 use std::{
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, atomic::Ordering},
+    sync::{Arc, Mutex, OnceLock, atomic::Ordering},
     time::Duration,
 };
 
@@ -23,6 +23,7 @@ use crate::{
 
 use super::{
     core::Engine,
+    flights::Departure,
     stop::{Stop, Why},
 };
 
@@ -34,6 +35,8 @@ pub(crate) struct Flight {
     payload: Json,
     fence: Fence,
     stop: Arc<Stop>,
+    /// Whether it has run a phase: it takes off with the first one entered.
+    under_way: bool,
 }
 
 /// How a try of a phase came to its end.
@@ -61,14 +64,37 @@ pub(crate) enum Boundary {
 const NOTES_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Flight {
-    /// Takes off with a job that was claimed. None if its kind is not worked here, which a claim rules out.
-    pub(crate) fn depart(engine: &Arc<Engine>, claimed: Claimed) -> Option<Self> {
+    /// Takes off with jobs that were claimed. One whose kind is not worked here stays behind, which a claim rules out.
+    pub(crate) fn depart(engine: &Arc<Engine>, claimed: Vec<Claimed>) -> Vec<Self> {
+        let flights: Vec<Self> =
+            claimed.into_iter().filter_map(|claimed| Self::of(engine, claimed)).collect();
+        engine.flights.depart(flights.iter().filter_map(Self::departure));
+        flights
+    }
+    fn of(engine: &Arc<Engine>, claimed: Claimed) -> Option<Self> {
         let Claimed { job, payload } = claimed;
         let fence = job.owner_fence()?;
         let worker = engine.workers.get(&job.kind)?.clone();
-        let phase = job.running_phase()?.name.clone();
-        let stop = engine.flights.depart(job.id, job.epoch, job.queue.clone(), fence, phase);
-        Some(Self { engine: engine.clone(), worker, job, payload, fence, stop })
+        job.running_phase()?;
+        Some(Self {
+            engine: engine.clone(),
+            worker,
+            job,
+            payload,
+            fence,
+            stop: Arc::default(),
+            under_way: false,
+        })
+    }
+    fn departure(&self) -> Option<Departure> {
+        Some(Departure {
+            id: self.job.id,
+            epoch: self.job.epoch,
+            queue: self.job.queue.clone(),
+            fence: self.fence,
+            phase: self.job.running_phase()?.name.clone(),
+            stop: self.stop.clone(),
+        })
     }
 
     /// Runs phase after phase, until the job leaves this process.
@@ -88,7 +114,9 @@ impl Flight {
     pub(crate) async fn phase(&mut self, boundary: Boundary) -> bool {
         let Some(phase) = self.job.running_phase().cloned() else { return false };
         let (id, epoch) = (self.job.id, self.job.epoch);
-        self.engine.flights.entered(id, epoch, &phase.name);
+        if std::mem::replace(&mut self.under_way, true) {
+            self.engine.flights.entered(id, epoch, &phase.name);
+        }
         let position = self.worker.spec().phases.iter().position(|spec| spec.name == phase.name);
         let Some(position) = position else {
             // The claim matched the job to this very plan.
@@ -138,7 +166,8 @@ impl Flight {
             stored_name: phase.stored_name().clone(),
             tries: phase.tries,
             interrupted: phase.interrupted,
-            idempotency_key: phase.idempotency_key(self.job.id),
+            discarded: phase.discarded,
+            idempotency_key: OnceLock::new(),
             cancelled: self.stop.asked.clone(),
             checkpoint: Mutex::default(),
             notes: Notes::new(self.engine.store.clock().clone()),

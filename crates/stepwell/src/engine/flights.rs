@@ -1,10 +1,11 @@
 //! The jobs under way in this process, and the slots that they take.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use foldhash::{HashMap, HashMapExt};
 use stepwell_core::{JobId, Name, lease::Fence, store::Lane};
 use tokio::sync::Notify;
 
@@ -19,6 +20,16 @@ pub(crate) struct Flights {
     pub(crate) lane_freed: Notify,
     /// Woken when the last flight has landed.
     pub(crate) landed: Notify,
+}
+
+/// A job that is about to take off.
+pub(super) struct Departure {
+    pub(super) id: JobId,
+    pub(super) epoch: u64,
+    pub(super) queue: Name,
+    pub(super) fence: Fence,
+    pub(super) phase: Name,
+    pub(super) stop: Arc<Stop>,
 }
 
 struct State {
@@ -104,16 +115,16 @@ impl Flights {
             false => self.freed.notify_one(),
         }
     }
-    /// Takes a slot for a job that was claimed.
-    pub(crate) fn depart(&self, id: JobId, epoch: u64, queue: Name, fence: Fence, phase: Name) -> Arc<Stop> {
+    /// Takes slots for jobs that were claimed.
+    pub(super) fn depart(&self, departures: impl Iterator<Item = Departure>) {
         let mut state = self.lock();
-        let stop = Arc::new(Stop::default());
-        if let Some(slots) = state.slots.get_mut(&queue) {
-            slots.used += 1;
+        for Departure { id, epoch, queue, fence, phase, stop } in departures {
+            if let Some(slots) = state.slots.get_mut(&queue) {
+                slots.used += 1;
+            }
+            let entry = Entry { queue, fence, phase, stop, slot: Slot::Taken, recording: false };
+            state.flights.insert((id, epoch), entry);
         }
-        let entry = Entry { queue, fence, phase, stop: stop.clone(), slot: Slot::Taken, recording: false };
-        state.flights.insert((id, epoch), entry);
-        stop
     }
     /// The flight has gone on to another phase.
     pub(crate) fn entered(&self, id: JobId, epoch: u64, phase: &Name) {

@@ -94,6 +94,14 @@ impl Engine {
 
 /// Runs on the engine's own thread: no handler can hold it up.
 async fn drive(engine: Arc<Engine>, begun: Stopwatch) {
+    // A claim under way may take jobs. They are given back by the dispatcher's last act: if they were left to the end
+    // of the session, they would count as crashed.
+    engine.claims.close();
+    if tokio::time::timeout(TASKS, engine.claims.wait()).await.is_err() {
+        tracing::warn!(
+            "a claim does not end in time; what it takes is given back when the file is opened again"
+        );
+    }
     drain(&engine, begun).await;
     let late = engine.flights.list();
     engine.flights.ask_all(Why::Drained);
@@ -115,7 +123,8 @@ async fn drive(engine: Arc<Engine>, begun: Stopwatch) {
 
     engine.advance(Stage::Stopped);
     engine.tasks.close();
-    if tokio::time::timeout(TASKS, engine.tasks.wait()).await.is_err() {
+    let ended = async { tokio::join!(engine.claims.wait(), engine.tasks.wait()) };
+    if tokio::time::timeout(TASKS, ended).await.is_err() {
         tracing::error!("the engine's tasks did not end in time");
     }
     heartbeat::stop(&engine);
