@@ -129,8 +129,10 @@ impl Writer {
         };
         if let Err(failure) = begun {
             self.note(&failure);
-            first.settle(Some(&failure));
-            while let Some(op) = more() {
+            // All that waited are taken before the first is told: what comes after that is a new try.
+            let mut ops = vec![first];
+            ops.extend(std::iter::from_fn(&mut more));
+            for op in ops {
                 op.settle(Some(&failure));
             }
             return;
