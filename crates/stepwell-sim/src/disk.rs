@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use rusqlite::ffi;
@@ -64,6 +65,7 @@ struct State {
     failed: u64,
     bytes_max: Option<u64>,
     lies: bool,
+    sync_takes: Duration,
     loss_per_mille: u64,
     mark: u64,
     images: Vec<Image>,
@@ -107,6 +109,11 @@ impl Disk {
     /// Whether the disk says that it has synced, and has not.
     pub fn lie(&self, lies: bool) {
         self.0.lock().lies = lies;
+    }
+
+    /// How long every sync takes.
+    pub fn sync_takes(&self, time: Duration) {
+        self.0.lock().sync_takes = time;
     }
 
     /// Lets calls fail.
@@ -198,6 +205,8 @@ impl Platter {
         Ok(())
     }
     pub(crate) fn sync(&self, inode: usize, with_directory: bool) -> Result<(), i32> {
+        let time = self.lock().sync_takes;
+        std::thread::sleep(time);
         let mut state = self.lock();
         state.maybe_lose();
         state.begin(Call::Sync)?;

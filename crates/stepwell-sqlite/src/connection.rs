@@ -49,7 +49,15 @@ pub(crate) fn writer(path: &Path, options: &SqliteOptions, turn: &Turn) -> Resul
             Err(failure) => return Err(error::from("set up the database", failure)),
         }
     }
-    Ok(conn)
+    // SQLite opens what it may not write for reading, and says nothing until the first write.
+    match conn.is_readonly("main") {
+        Ok(false) => Ok(conn),
+        Ok(true) => Err(Error::refused(format!(
+            "the database {} cannot be written; give this user write permission on the file and its directory",
+            path.display()
+        ))),
+        Err(failure) => Err(error::from("set up the database", failure)),
+    }
 }
 
 fn set_up_writer(conn: &Connection, options: &SqliteOptions) -> rusqlite::Result<()> {

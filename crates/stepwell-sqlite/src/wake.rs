@@ -1,7 +1,9 @@
 //! What other processes wrote: a watch on the write-ahead log.
 //!
 //! Every commit of any process writes to the log, and the kernel says so at once; nothing runs while nobody writes. The
-//! watch only stirs the writer, which looks at `PRAGMA data_version` to tell a foreign commit from its own.
+//! watch only stirs the writer, which looks at `PRAGMA data_version` to tell a foreign commit from its own. But a
+//! commit can be seen only after its sync, and of that the kernel says nothing: so the watch goes on looking for a
+//! while, ever more seldom.
 
 use std::{
     path::PathBuf,
@@ -47,14 +49,27 @@ impl Drop for Watch {
 mod imp {
     use std::{io, os::fd::OwnedFd, path::Path, sync::Arc, time::Duration};
 
+    use stepwell_core::time::Stopwatch;
+
     use rustix::{
-        event::{EventfdFlags, PollFd, PollFlags, eventfd, poll},
+        event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
         fs::inotify,
         io::{Errno, read, write},
     };
 
     /// The shortest time between two stirs: under load every commit is an event.
     const PAUSE: Duration = Duration::from_millis(1);
+
+    /// How long after an event to look again, so long after it; none if whatever it told of must long have happened.
+    fn next_look(since_event: Duration) -> Option<Timespec> {
+        let millis = match since_event.as_millis() {
+            0..30 => 1,
+            30..1_000 => 4,
+            1_000..10_000 => 50,
+            _ => return None,
+        };
+        Some(Timespec { tv_sec: 0, tv_nsec: millis * 1_000_000 })
+    }
 
     pub(super) type Stop = Arc<OwnedFd>;
 
@@ -72,10 +87,13 @@ mod imp {
 
     pub(super) fn run(log: Log, stir: impl Fn() -> bool) {
         let mut buffer = [0_u8; 4_096];
+        let mut last_event: Option<Stopwatch> = None;
         loop {
+            let look = last_event.and_then(|at| next_look(at.elapsed()));
             let mut fds = [PollFd::new(&*log.stop, PollFlags::IN), PollFd::new(&log.events, PollFlags::IN)];
-            match poll(&mut fds, None) {
-                Ok(_) => {}
+            match poll(&mut fds, look.as_ref()) {
+                Ok(0) if look.is_some() => {}
+                Ok(_) => last_event = Some(Stopwatch::start()),
                 Err(Errno::INTR) => continue,
                 Err(_) => return,
             }

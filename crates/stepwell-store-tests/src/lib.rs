@@ -6,6 +6,7 @@
 //! - [`cases`](mod@cases): the cases, by topic; [`suite!`] makes a test of each.
 //! - [`invariants`]: what must hold whatever was done, as far as a store shows it.
 //! - [`properties`]: random operations, on two stores at once.
+//! - [`views`]: what the views that people query must show.
 //! - [`memory`], [`sqlite`]: the stores as fixtures.
 //!
 //! A store joins with one file under `tests/`: a [`fixture::Fixture`], and [`suite!`].
@@ -19,6 +20,7 @@ mod prelude;
 pub mod properties;
 pub mod sqlite;
 mod suite;
+pub mod views;
 pub mod world;
 
 pub use suite::run;

@@ -236,8 +236,7 @@ macro_rules! cases {
                 the_stores_clock_decides
                 a_closed_store_says_so
                 a_second_close_is_no_error
-                everything_acknowledged_survives_a_restart
-                the_views_show_what_the_store_shows;
+                everything_acknowledged_survives_a_restart;
             lists:
                 the_newest_comes_first_unless_asked_otherwise
                 a_listed_job_is_the_whole_row
@@ -388,6 +387,9 @@ macro_rules! cases {
                 duplicates_in_one_batch_find_each_other
                 a_retry_is_refused_while_another_holds_the_key
                 a_deleted_job_stands_for_nothing;
+            views:
+                the_views_show_what_the_store_shows
+                a_view_that_is_wrong_is_caught;
         }
     };
 }

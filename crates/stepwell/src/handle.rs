@@ -15,6 +15,8 @@ pub struct JobHandle<J> {
     id: JobId,
     duplicate: bool,
     replayed: bool,
+    /// Whether not to find the job may mean that its row is still in the inbox.
+    from_inbox: bool,
     job: PhantomData<fn() -> J>,
 }
 
@@ -31,11 +33,15 @@ impl<J> fmt::Debug for JobHandle<J> {
 
 impl<J> JobHandle<J> {
     pub(crate) fn new(stepwell: Stepwell, id: JobId, duplicate: bool) -> Self {
-        Self { stepwell, id, duplicate, replayed: false, job: PhantomData }
+        Self { stepwell, id, duplicate, replayed: false, from_inbox: false, job: PhantomData }
     }
     pub(crate) fn of(stepwell: Stepwell, enqueued: Enqueued) -> Self {
         let Enqueued { id, duplicate, replayed } = enqueued;
-        Self { stepwell, id, duplicate, replayed, job: PhantomData }
+        Self { stepwell, id, duplicate, replayed, from_inbox: false, job: PhantomData }
+    }
+    #[cfg(feature = "rusqlite")]
+    pub(crate) fn from_inbox(stepwell: Stepwell, id: JobId) -> Self {
+        Self { from_inbox: true, ..Self::new(stepwell, id, false) }
     }
     /// The job's id.
     pub fn id(&self) -> JobId {
@@ -88,21 +94,25 @@ impl<J> JobHandle<J> {
     /// If it does not exist, is deleted while it is waited for, or the store fails.
     pub async fn ended(&self) -> Result<JobRecord> {
         let engine = &self.stepwell.engine;
+        let (mut id, mut was_taken_in) = (self.id, false);
         loop {
             // Asked for before the look, so that no end falls in between.
-            let end = engine.tail.end_of(self.id);
-            let found = match engine.store.job(self.id).await? {
-                Some(job) => Some(job),
-                None => match engine.store.inbox_outcome(self.id).await? {
-                    Some(InboxOutcome::Job(alias)) if alias != self.id => engine.store.job(alias).await?,
-                    Some(InboxOutcome::Refused(problem)) => return Err(Error::invalid("inbox row", problem)),
-                    _ if engine.is_inbox_pending(self.id) => None,
-                    _ => return Err(Error::no_such_job(self.id)),
-                },
-            };
-            match found {
+            let end = engine.tail.end_of(id);
+            match engine.store.job(id).await? {
                 Some(job) if job.state.is_terminal() => return Ok(job),
-                _ => end.await?,
+                Some(_) => end.await?,
+                None => match engine.store.inbox_outcome(id).await? {
+                    Some(InboxOutcome::Refused(problem)) => return Err(Error::invalid("inbox row", problem)),
+                    Some(InboxOutcome::Job(alias)) if alias != id => id = alias,
+                    // Taken in between the two looks; if it is not there at the next look either, it was deleted.
+                    Some(InboxOutcome::Job(_)) if !was_taken_in => was_taken_in = true,
+                    // What becomes of the row may be another job, or none, and then no event tells of this one.
+                    None if self.from_inbox && id == self.id => tokio::select! {
+                        ended = end => ended?,
+                        () = engine.moment() => {}
+                    },
+                    _ => return Err(Error::no_such_job(id)),
+                },
             }
         }
     }

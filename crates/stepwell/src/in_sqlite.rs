@@ -1,5 +1,7 @@
 //! Enqueueing inside the application's own transaction.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, TransactionState, params};
 use stepwell_core::{Error, Json, Result, schedule::When, store::inbox::INBOX_VERSION};
 
@@ -14,8 +16,7 @@ impl<J> Enqueue<'_, J> {
     /// # Errors
     /// If a field breaks a rule; if the transaction has only read so far (begin it with
     /// `TransactionBehavior::Immediate`: SQLite refuses to turn a read into a write under load); or if the row cannot
-    /// be
-    /// written.
+    /// be written.
     pub fn in_sqlite(self, connection: &Connection) -> Result<JobHandle<J>> {
         let new = self.new?;
         new.check()?;
@@ -48,8 +49,26 @@ impl<J> Enqueue<'_, J> {
             tags.as_str(),
             attributes.as_str(),
         ];
-        connection.execute(include_str!("sql/inbox_insert.sql"), row).map_err(failed)?;
-        self.stepwell.engine.expect_from_inbox(new.id);
-        Ok(JobHandle::new(self.stepwell.clone(), new.id, false))
+        connection.execute(include_str!("sql/inbox_insert.sql"), row).map_err(refused)?;
+        Ok(JobHandle::from_inbox(self.stepwell.clone(), new.id))
+    }
+}
+
+/// Why the row could not be written, in the words of whoever wrote it.
+fn refused(error: rusqlite::Error) -> Error {
+    use rusqlite::ErrorCode as Code;
+    match error.sqlite_error_code() {
+        Some(Code::DatabaseBusy | Code::DatabaseLocked) => {
+            let holder = "another connection holds the write lock. Give this one a longer `busy_timeout`, and begin \
+                          its transactions with `TransactionBehavior::Immediate`";
+            Error::busy(holder, Duration::ZERO)
+        }
+        Some(Code::DiskFull) => Error::full(error),
+        Some(Code::ReadOnly) => Error::invalid("connection", "cannot write; open it for reading and writing"),
+        Some(Code::Unknown) if error.to_string().contains("no such table") => {
+            let problem = "is to a file without an inbox; open the file that the queue was opened with";
+            Error::invalid("connection", problem)
+        }
+        _ => Error::storage("write into the inbox", error),
     }
 }

@@ -69,28 +69,3 @@ pub async fn everything_acknowledged_survives_a_restart(w: &mut World) {
     expected.sort();
     assert_eq!(claimed, expected);
 }
-
-/// The columns of the views that people query, which are a contract.
-pub async fn the_views_show_what_the_store_shows(w: &mut World) {
-    let (_, hold) = w.claimed().await;
-    w.complete(&hold, "a").await;
-    let Some(jobs) = w.view("stepwell_jobs").await else { return };
-    let phases = w.view("stepwell_phases").await.expect("a store with one view has all");
-    let events = w.view("stepwell_events").await.expect("a store with one view has all");
-    let id = value!(hold.id.to_string());
-    assert_eq!(jobs.len(), 1);
-    assert_eq!((&jobs[0]["id"], &jobs[0]["state"]), (&id, &value!("running")));
-    assert_eq!((&jobs[0]["kind"], &jobs[0]["queue"]), (&value!(KIND), &value!(QUEUE)));
-    let shown: Vec<(&str, &str)> = phases
-        .iter()
-        .map(|row| (row["name"].as_str().expect("text"), row["state"].as_str().expect("text")))
-        .collect();
-    assert_eq!(shown, [("a", "completed"), ("b", "running"), ("c", "pending")]);
-    let stored = w.all_events().await;
-    assert_eq!(events.len(), stored.len());
-    for (row, event) in events.iter().zip(&stored) {
-        assert_eq!(row["pos"], value!(event.pos));
-        assert_eq!((&row["job_id"], &row["job_seq"]), (&id, &value!(event.job_seq)));
-        assert_eq!((&row["type"], &row["at"]), (&value!(event.ty), &value!(event.at)));
-    }
-}

@@ -20,3 +20,4 @@ pub mod retention;
 pub mod sessions;
 pub mod settings;
 pub mod unique;
+pub mod views;

@@ -19,6 +19,7 @@ use crate::{
     fixture::Fixture,
     invariants::{check, check_step, snapshot::Snapshot},
     memory::InMemory,
+    views,
     world::{json, json_of_bytes, plan_of, seconds},
 };
 
@@ -132,6 +133,11 @@ impl Stage {
         assert_same("what can be read", &found, model);
         assert!(found == *model, "the store differs from the model in what is not shown");
         assert_eq!(tested.store().head(), model.head);
+        for (name, expected) in views::VIEWS.into_iter().zip(views::expected(model)) {
+            let Some(shown) = tested.view(name).await else { return };
+            let differences = views::compare(name, &shown, &expected);
+            assert!(differences.is_empty(), "what people see with SQL differs: {differences:#?}");
+        }
     }
 
     /// The same answer from both, as text: predicates and wording of errors included.

@@ -1,15 +1,16 @@
 //! What all parts of an engine share, and how it opens and closes.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, OnceLock, PoisonError, Weak,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use stepwell_core::{
-    Error, JobId, Name, Result, SessionId, Timestamp,
+    Error, Name, Result, SessionId, Timestamp,
     session::Session,
     store::{Change, Store, WorkedPlan},
     webhook,
@@ -31,6 +32,9 @@ use super::{
     caretaker, config::Config, dispatcher, flights::Flights, heartbeat::Heartbeat, shutdown::Ending,
     tail::Tail,
 };
+
+/// The time between two looks at what became of an inbox row.
+const MOMENT: Duration = Duration::from_millis(50);
 
 /// How far the engine is on its way. It only ever goes forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,8 +100,6 @@ pub(crate) struct Engine {
     pub(super) claims: TaskTracker,
     /// Where handlers run if the application has no runtime.
     fallback: OnceLock<Runtime>,
-    /// Ids that this process wrote into an inbox: not finding such a job does not mean that it never was.
-    inbox: Mutex<HashSet<JobId>>,
 }
 
 /// Counts of what should be rare.
@@ -142,7 +144,6 @@ impl Engine {
             tasks: TaskTracker::new(),
             claims: TaskTracker::new(),
             fallback: OnceLock::new(),
-            inbox: Mutex::default(),
             plans: Arc::new(plans),
             delivery_plans: Arc::new(delivery_plans),
             store,
@@ -270,12 +271,10 @@ impl Engine {
         });
     }
 
-    #[cfg(feature = "rusqlite")]
-    pub(crate) fn expect_from_inbox(&self, id: JobId) {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-    }
-    pub(crate) fn is_inbox_pending(&self, id: JobId) -> bool {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
+    /// A short while, whether or not the caller's runtime has timers.
+    pub(crate) async fn moment(&self) {
+        // Only the end of the engine's thread cuts it short, and the next look then says that all is closed.
+        self.thread.spawn(tokio::time::sleep(MOMENT)).await.ok();
     }
 }
 
