@@ -17,7 +17,7 @@ measures: all (the default), drain1, drain3, callers, bulk, latency, idle, memor
   --rounds R        rounds, each subject once in every round (3)
   --finished N      finished jobs in the file of `finished` (10000000)
   --scheduled N     scheduled jobs in the file of `scheduled`, and all jobs in that of `startup` (1000000)
-  --subjects A,B    of bare, effectum, stepwell
+  --subjects A,B    of bare, effectum, stepwell (all)
   --dir DIR         where the files are made (bench/target)
   --json FILE       writes the table and the goals to FILE as well";
 
@@ -49,7 +49,7 @@ impl Options {
     fn parse(mut words: impl Iterator<Item = String>) -> Result<Self> {
         let mut options = Self {
             measures: Vec::new(),
-            subjects: Subject::DEFAULT.to_vec(),
+            subjects: Subject::ALL.to_vec(),
             jobs: 50_000,
             rounds: 3,
             finished: 10_000_000,

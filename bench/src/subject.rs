@@ -17,9 +17,7 @@ pub(crate) enum Subject {
 }
 
 impl Subject {
-    const ALL: [Self; 3] = [Self::Bare, Self::Effectum, Self::Stepwell];
-    /// Those that are measured unless others are named.
-    pub(crate) const DEFAULT: &[Self] = &[Self::Bare, Self::Effectum];
+    pub(crate) const ALL: [Self; 3] = [Self::Bare, Self::Effectum, Self::Stepwell];
 
     pub(crate) fn name(self) -> &'static str {
         match self {

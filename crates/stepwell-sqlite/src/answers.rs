@@ -37,16 +37,23 @@ impl Answers {
     }
 
     /// Answers everybody, now or soon.
-    pub(crate) fn settle(&self, ops: Vec<Box<dyn Op>>, failure: Option<Error>) {
-        let settled = Settled { ops, failure };
-        match &self.thread {
-            Some((sender, _)) if settled.ops.iter().map(|op| op.answers()).sum::<usize>() > FEW => {
-                if let Err(unsent) = sender.send(settled) {
-                    give(unsent.0);
-                }
-            }
-            _ => give(settled),
+    ///
+    /// A writer with nothing else to do answers by itself.
+    pub(crate) fn settle(&self, ops: Vec<Box<dyn Op>>, failure: Option<Error>, busy: bool) {
+        let Some((sender, _)) = self.thread.as_ref().filter(|_| busy) else {
+            return give(Settled { ops, failure });
+        };
+        // A claim does not wait behind hundreds of jobs that have ended: it is what makes the next ones run.
+        let (mut now, mut soon): (Vec<_>, Vec<_>) = ops.into_iter().partition(|op| op.answers() <= FEW);
+        if now.len() > FEW {
+            soon.append(&mut now);
         }
+        if !soon.is_empty()
+            && let Err(unsent) = sender.send(Settled { ops: soon, failure: failure.clone() })
+        {
+            give(unsent.0);
+        }
+        give(Settled { ops: now, failure });
     }
 }
 

@@ -7,7 +7,8 @@
 //! - `store`: the [`Store`](stepwell_core::store::Store) itself: what goes to the writer, what to the readers.
 //! - `open`: in which order everything is checked and started.
 //! - `connection`, `migrate`, `recover`: one connection, the schema, and what follows an unclean stop.
-//! - `writer`: the thread that owns the writing connection; `batch`: one group commit; `lock`: whose turn it is;
+//! - `writer`: the thread that owns the writing connection; `inbox`: what it is told; `batch`: one group commit; `lock`:
+//!   whose turn it is;
 //!   `gathered`: requests that wait for it; `answers`: who tells them how it went; `checkpoint`: where the log goes.
 //! - `ledger` and `tables`: the tables inside a write transaction; `head`, `counters`, `dictionary`, `cache`: what is
 //!   kept in memory for them; `pending`: what is decided and not written yet.
@@ -27,6 +28,7 @@ mod error;
 mod events;
 mod gathered;
 mod head;
+mod inbox;
 mod ledger;
 mod list;
 mod live;

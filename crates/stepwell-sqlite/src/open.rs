@@ -16,6 +16,7 @@ use crate::{
     checkpoint::Checkpointer,
     connection, error,
     head::Head,
+    inbox::{Inbox, Message},
     ledger::Ledger,
     live::Live,
     lock::{Patience, Turn, beside},
@@ -27,7 +28,7 @@ use crate::{
     store::{Pen, Sqlite},
     volume,
     wake::Watch,
-    writer::{Message, Shared, Writer},
+    writer::{Shared, Writer},
 };
 
 /// A step of the clock that an operator should know about.
@@ -123,7 +124,7 @@ impl Sqlite {
 fn start(writer: Writer) -> Result<(Sender<Message>, std::thread::JoinHandle<()>)> {
     let (sender, inbox) = channel();
     let thread = std::thread::Builder::new().name("stepwell-writer".into());
-    let thread = thread.spawn(move || writer.serve(&inbox));
+    let thread = thread.spawn(move || writer.serve(Inbox::new(inbox)));
     Ok((sender, thread.map_err(|error| Error::storage("start the writer", error))?))
 }
 

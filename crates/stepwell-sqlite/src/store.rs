@@ -29,13 +29,14 @@ use crate::{
     batch::Task,
     error,
     gathered::Waiting,
+    inbox::{Alone, Message},
     ledger::{Ledger, closed},
     live::Live,
     maintain::{self, STEP_MAX},
     read::{Reader, Readers},
     session::Sessions,
     wake::Watch,
-    writer::{Message, Shared, Writer},
+    writer::{Shared, Writer},
 };
 
 /// A store on an SQLite file.
@@ -136,7 +137,7 @@ impl Sqlite {
             Pen::Threaded { sender, .. } => drop(sender.send(Message::Op(op))),
             Pen::Inline(writer) => {
                 if let Some(writer) = &mut *writer.lock().unwrap_or_else(PoisonError::into_inner) {
-                    writer.batch(op, || None);
+                    writer.batch(op, &mut Alone);
                 }
             }
         }

@@ -13,7 +13,7 @@ use std::{
 
 use stepwell_core::{Error, Result};
 
-use crate::writer::{Message, Shared};
+use crate::{inbox::Message, writer::Shared};
 
 /// A running watch. It ends when it is dropped.
 pub(crate) struct Watch {

@@ -4,7 +4,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::{Receiver, TryRecvError},
+        mpsc::TryRecvError,
     },
     time::Duration,
 };
@@ -15,7 +15,6 @@ use stepwell_core::{
     store::{Change, Listener},
     time::Stopwatch,
 };
-use tokio::sync::oneshot;
 
 use crate::{
     answers::Answers,
@@ -24,6 +23,7 @@ use crate::{
     connection::WAL_BYTES_MAX,
     error,
     head::Head,
+    inbox::{Alone, Inbox, Message, Supply},
     ledger::Ledger,
     lock::Turn,
 };
@@ -38,16 +38,6 @@ const GAP: Duration = Duration::from_micros(500);
 const ROOM_EVERY: Duration = Duration::from_secs(1);
 /// Commits between two looks at the size of the write-ahead log.
 const LOOK_EVERY: u64 = 64;
-
-/// What the writer is told.
-pub(crate) enum Message {
-    /// Something to do.
-    Op(Box<dyn Op>),
-    /// The file changed; see whether somebody else wrote.
-    Probe,
-    /// Finish, and close.
-    Close(oneshot::Sender<Result<()>>),
-}
 
 /// What the writer and the others of this store share.
 #[derive(Default)]
@@ -116,12 +106,12 @@ impl Writer {
         work: impl FnMut(&mut Ledger) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (op, mut answer) = Task::with_answer(work);
-        self.batch(op, || None);
+        self.batch(op, &mut Alone);
         answer.try_recv().unwrap_or_else(|_| Err(Error::closed()))
     }
 
     /// Runs a batch, and answers everybody.
-    pub(crate) fn batch(&mut self, first: Box<dyn Op>, mut more: impl FnMut() -> Option<Box<dyn Op>>) {
+    pub(crate) fn batch(&mut self, first: Box<dyn Op>, supply: &mut impl Supply) {
         self.shared.batches.fetch_add(1, Ordering::Relaxed);
         let begun = match self.shared.fatal() {
             Some(fatal) => Err(fatal),
@@ -131,13 +121,13 @@ impl Writer {
             self.note(&failure);
             // All that waited are taken before the first is told: what comes after that is a new try.
             let mut ops = vec![first];
-            ops.extend(std::iter::from_fn(&mut more));
+            ops.extend(std::iter::from_fn(|| supply.next()));
             for op in ops {
                 op.settle(Some(&failure));
             }
             return;
         }
-        let outcome = self.ledger.batch(&self.turn, first, more);
+        let outcome = self.ledger.batch(&self.turn, first, || supply.next());
         if outcome.committed {
             let commits = self.shared.commits.fetch_add(1, Ordering::Relaxed);
             if commits.is_multiple_of(LOOK_EVERY) {
@@ -157,7 +147,7 @@ impl Writer {
         }
         // A store that was given up in the meantime, by a check in the background, acknowledges nothing either.
         let failure = outcome.failure.or_else(|| self.shared.fatal());
-        self.answers.settle(outcome.ops, failure);
+        self.answers.settle(outcome.ops, failure, supply.has_more());
         self.shared.tell(outcome.change);
         if committed && let Some(checkpointer) = &self.checkpointer {
             checkpointer.look(&self.ledger.conn, self.shared.commits.load(Ordering::Relaxed));
@@ -226,14 +216,14 @@ impl Writer {
     }
 
     /// The writer's life.
-    pub(crate) fn serve(mut self, inbox: &Receiver<Message>) {
+    pub(crate) fn serve(mut self, mut inbox: Inbox) {
         let mut unbroken = Stopwatch::start();
         loop {
-            let message = match inbox.try_recv() {
+            let message = match inbox.try_take() {
                 Ok(message) => message,
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
-                    let message = self.wait(inbox);
+                    let message = self.wait(&mut inbox);
                     unbroken = Stopwatch::start();
                     match message {
                         Some(message) => message,
@@ -241,17 +231,18 @@ impl Writer {
                     }
                 }
             };
-            let mut closing = None;
             match message {
-                Message::Op(op) => self.batch(op, || next_op(inbox, &mut closing)),
+                Message::Op(op) => {
+                    inbox.begin_batch();
+                    self.batch(op, &mut inbox);
+                }
                 Message::Probe => self.probe(),
-                Message::Close(reply) => closing = Some(reply),
-            }
-            if let Some(reply) = closing {
-                let closed = self.close();
-                drop(self);
-                drop(reply.send(closed));
-                return;
+                Message::Close(reply) => {
+                    let closed = self.close();
+                    drop(self);
+                    drop(reply.send(closed));
+                    return;
+                }
             }
             if unbroken.elapsed() >= UNBROKEN_MAX {
                 std::thread::sleep(GAP);
@@ -262,29 +253,14 @@ impl Writer {
     }
 
     /// Waits for the next message. What the watch saw while the writer was busy is looked at first.
-    fn wait(&mut self, inbox: &Receiver<Message>) -> Option<Message> {
+    fn wait(&mut self, inbox: &mut Inbox) -> Option<Message> {
         self.shared.idle.store(true, Ordering::SeqCst);
         if self.shared.stirred.swap(false, Ordering::SeqCst) {
             self.probe();
         }
-        let message = inbox.recv().ok();
+        let message = inbox.take();
         self.shared.idle.store(false, Ordering::SeqCst);
         self.shared.stirred.store(false, Ordering::SeqCst);
         message
     }
-}
-
-fn next_op(
-    inbox: &Receiver<Message>,
-    closing: &mut Option<oneshot::Sender<Result<()>>>,
-) -> Option<Box<dyn Op>> {
-    while closing.is_none() {
-        match inbox.try_recv().ok()? {
-            Message::Op(op) => return Some(op),
-            // Every transaction looks for other writers anyway.
-            Message::Probe => {}
-            Message::Close(reply) => *closing = Some(reply),
-        }
-    }
-    None
 }

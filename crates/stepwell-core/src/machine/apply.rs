@@ -75,11 +75,17 @@ pub fn apply_all(
         if !goes_on {
             break;
         }
-        let next = apply(&whole.job, fence, command, context)?;
-        whole.job = next.job;
+        let next = match command {
+            // The most frequent one, on the copy that the one before has made.
+            Command::StartPhase => {
+                admit(&whole.job, fence, command)?;
+                phase::start_on(whole.job, context.now)?
+            }
+            _ => apply(&whole.job, fence, command, context)?,
+        };
         whole.events.extend(next.events);
         whole.writes.extend(next.writes);
-        whole.removed |= next.removed;
+        whole = Transition { job: next.job, removed: whole.removed | next.removed, ..whole };
     }
     Ok(whole)
 }
@@ -135,13 +141,13 @@ fn admit(job: &Job, fence: Fence, command: &Command) -> Result<(), Reject> {
 /// # Errors
 /// If the job cannot be claimed now.
 pub fn claim_and_start(job: &Job, claim: &Claim, context: &Context) -> Result<Transition, Reject> {
-    let mut whole = claim::claim(job, claim, context.now)?;
-    if whole.job.state == JobState::Running {
-        // Whoever has just claimed the job owns it.
-        let started = phase::start(&whole.job, context.now)?;
-        whole.job = started.job;
-        whole.events.extend(started.events);
-        whole.writes.extend(started.writes);
+    let Transition { job, mut events, mut writes, removed } = claim::claim(job, claim, context.now)?;
+    if job.state != JobState::Running {
+        return Ok(Transition { job, events, writes, removed });
     }
-    Ok(whole)
+    // Whoever has just claimed the job owns it.
+    let started = phase::start_on(job, context.now)?;
+    events.extend(started.events);
+    writes.extend(started.writes);
+    Ok(Transition { job: started.job, events, writes, removed })
 }

@@ -34,10 +34,15 @@ struct Ended<'a> {
 }
 
 pub(super) fn start(job: &Job, now: Timestamp) -> Result<Transition, Reject> {
+    start_on(job.clone(), now)
+}
+
+/// The same on a copy that nobody needs any more.
+pub(super) fn start_on(job: Job, now: Timestamp) -> Result<Transition, Reject> {
     if job.state != JobState::Running || job.running_phase().is_some() {
         return Err(Reject::WrongState { action: "start a phase of", state: job.state });
     }
-    let mut draft = Draughtsman::of(job);
+    let mut draft = Draughtsman::on(job);
     let Some(phase) = draft.job.phases.iter_mut().find(|phase| phase.state == PhaseState::Pending) else {
         // A new plan ended before the job's position: there is nothing left to do.
         return Ok(finish_completed(draft, now));

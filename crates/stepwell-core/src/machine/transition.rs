@@ -141,7 +141,10 @@ pub(super) struct Draughtsman {
 
 impl Draughtsman {
     pub(super) fn of(job: &Job) -> Self {
-        let mut job = job.clone();
+        Self::on(job.clone())
+    }
+    /// The same on a copy that nobody needs any more.
+    pub(super) fn on(mut job: Job) -> Self {
         // Here and elsewhere a counter that is full stays full: a row may be damaged, and no row may cause a panic.
         job.version = job.version.saturating_add(1);
         Self { job, events: Vec::new(), writes: Vec::new() }
