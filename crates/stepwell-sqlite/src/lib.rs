@@ -7,9 +7,9 @@
 //! - `store`: the [`Store`](stepwell_core::store::Store) itself: what goes to the writer, what to the readers.
 //! - `open`: in which order everything is checked and started.
 //! - `connection`, `migrate`, `recover`: one connection, the schema, and what follows an unclean stop.
-//! - `writer`: the thread that owns the writing connection; `inbox`: what it is told; `batch`: one group commit; `lock`:
-//!   whose turn it is;
-//!   `gathered`: requests that wait for it; `answers`: who tells them how it went; `checkpoint`: where the log goes.
+//! - `writer`: the thread that owns the writing connection; `inbox`: what it is told; `batch`: one group commit;
+//!   `lock`: whose turn it is; `gathered`: requests that wait for it; `answers`: who tells them how it went;
+//!   `checkpoint`: where the log goes.
 //! - `ledger` and `tables`: the tables inside a write transaction; `head`, `counters`, `dictionary`, `cache`: what is
 //!   kept in memory for them; `pending`: what is decided and not written yet.
 //! - `read`, `list`, `events`: the readers.
