@@ -1,4 +1,4 @@
-//! The cases, by topic. Each is named in the list of [`cases!`](crate::cases), and nowhere else.
+//! The cases, by topic. Each is named in the list of [`cases!`](macro@crate::cases), and nowhere else.
 #![expect(missing_docs, reason = "a case's name says what it shows")]
 
 pub mod cancel;
