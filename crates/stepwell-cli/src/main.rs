@@ -3,6 +3,12 @@
 mod commands;
 mod dev;
 mod failure;
+mod http;
+mod interrupts;
+mod log;
+mod serve;
+mod span;
+mod store;
 
 use std::process::ExitCode;
 
@@ -20,14 +26,21 @@ struct Arguments {
 enum Command {
     /// Hashes and compresses the files of a directory, durably: interrupt it in any way, and start it again.
     Dev(commands::dev::Arguments),
+    /// Serves the queue over HTTP: for programs in any language, and for browsers that follow it live.
+    Serve(commands::serve::Arguments),
+    /// Makes, lists and revokes the tokens that `serve` asks for.
+    Tokens(commands::tokens::Arguments),
     /// Prints the version.
     Version,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    log::begin();
     let outcome = match Arguments::parse().command {
         Command::Dev(arguments) => commands::dev::run(arguments).await,
+        Command::Serve(arguments) => commands::serve::run(arguments).await,
+        Command::Tokens(arguments) => commands::tokens::run(arguments).await,
         Command::Version => commands::version::run(),
     };
     outcome.unwrap_or_else(|failure| {

@@ -72,6 +72,10 @@ impl Stepwell {
     pub fn handle<J: Job>(&self, id: JobId) -> JobHandle<J> {
         JobHandle::new(self.clone(), id, false)
     }
+    /// A job that was enqueued before, of a kind that need not be known here.
+    pub fn handle_untyped(&self, id: JobId) -> JobHandle<Untyped> {
+        JobHandle::new(self.clone(), id, false)
+    }
     /// Begins to subscribe to events.
     pub fn events(&self) -> Events<'_> {
         Events::new(self)
@@ -83,6 +87,19 @@ impl Stepwell {
     /// What the queue is stored in, and what an acknowledgement means.
     pub fn describe(&self) -> Description {
         self.engine.store.describe()
+    }
+    /// The last place in the event log that this process knows of. What is read after this call shows at least
+    /// everything up to it, so that a snapshot and a subscription after this place have no hole between them.
+    pub fn head(&self) -> u64 {
+        self.engine.store.head()
+    }
+    /// Fresh random bytes, fit for secrets, from where the queue takes its own.
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        self.engine.entropy.bytes()
+    }
+    /// Whether new work is still taken on: false from the beginning of a shutdown.
+    pub fn is_open(&self) -> bool {
+        !self.engine.is_draining()
     }
     /// A job as it stands.
     ///

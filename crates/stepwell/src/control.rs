@@ -1,17 +1,20 @@
 //! What operators do: cancel, retry, delete, pause, list, count, explain.
 
+use std::sync::Arc;
+
 use stepwell_core::{
     Error, Event, Job as JobRecord, JobId, JobState, Json, Name, Result,
     explain::{self, Explanation},
     lease::Fence,
     machine::{Command, Edit, LogLine, RetryFrom},
     name,
+    plan::PlanSpec,
     queue::Queue,
     session::Session,
     store::{Applied, Count, JobFilter, Page, PageRequest, Request},
 };
 
-use crate::client::Stepwell;
+use crate::{client::Stepwell, wire::Frame};
 
 /// A page of jobs.
 pub type JobList = Page<JobRecord>;
@@ -200,5 +203,21 @@ impl Stepwell {
     pub async fn history(&self, id: JobId) -> Result<Vec<crate::events::Event>> {
         let events: Vec<Event> = self.engine.store.history(id, 0).await?;
         Ok(events.into_iter().map(crate::events::Event::from).collect())
+    }
+    /// As [`history`](Self::history), in the form in which events go out.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn history_frames(&self, id: JobId) -> Result<Vec<Arc<Frame>>> {
+        let events: Vec<Event> = self.engine.store.history(id, 0).await?;
+        Ok(events.into_iter().map(|event| Arc::new(Frame::new(event))).collect())
+    }
+    /// The newest plan of a kind that a worker has registered, and its generation.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn plan(&self, kind: impl Into<Name>) -> Result<Option<(PlanSpec, u64)>> {
+        let found = self.engine.store.plan(kind.into()).await?;
+        Ok(found.map(|(spec, plan_ref)| (spec, plan_ref.generation)))
     }
 }

@@ -16,7 +16,7 @@ impl Entropy {
     pub(crate) fn new(steady: bool) -> Self {
         Self { random: Mutex::new(rand::make_rng()), steady }
     }
-    fn bytes<const N: usize>(&self) -> [u8; N] {
+    pub(crate) fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         self.random.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut bytes);
         bytes

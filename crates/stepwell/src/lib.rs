@@ -63,12 +63,17 @@ pub use stepwell_core::{
     limits,
     machine::{Edit, LogLine, RetryFrom},
     phase::PhaseState,
+    plan::{PhaseSpec, PlanSpec},
     queue::Queue,
     retention::{Keep, Retention},
     schedule::When,
     session::Session,
     setting::{Expected, Setting, Settings},
     store::{Count, Description, JobFilter, Order, Page, PageRequest},
+};
+pub use stepwell_core::{
+    event::{EventFilter, is_internal},
+    time::Stopwatch,
 };
 pub use stepwell_core::{job::Job as JobRecord, phase::Phase as PhaseRecord};
 pub use workers::{ShutdownTimeout, Workers};

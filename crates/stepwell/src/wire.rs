@@ -58,6 +58,21 @@ impl Frame {
     pub fn event_type(&self) -> EventType {
         self.stored.ty
     }
+    /// The job's queue at that time.
+    #[must_use]
+    pub fn queue(&self) -> &Name {
+        &self.stored.queue
+    }
+    /// The job's kind.
+    #[must_use]
+    pub fn kind(&self) -> &Name {
+        &self.stored.kind
+    }
+    /// When, by the store's clock.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.stored.at
+    }
     /// The event, typed.
     #[must_use]
     pub fn event(&self) -> crate::events::Event {

@@ -1,6 +1,6 @@
 //! `stepwell dev`.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use crate::{
     dev::{self, Options},
@@ -27,6 +27,21 @@ pub(crate) struct Arguments {
     /// How many jobs are worked at once.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     concurrency: u16,
+    /// Where the API is served, to this machine only; if the port is taken, on the next one that is free.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7717", value_parser = loopback)]
+    listen: SocketAddr,
+    /// Serves no API.
+    #[arg(long)]
+    no_http: bool,
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr =
+        text.parse().map_err(|_| "it is an address and a port: 127.0.0.1:7717".to_owned())?;
+    match address.ip().is_loopback() {
+        true => Ok(address),
+        false => Err("dev asks for no token, so it listens on loopback addresses only; use serve".into()),
+    }
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
@@ -37,6 +52,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         slow: Duration::from_millis(arguments.slow.into()),
         json: arguments.json,
         concurrency: usize::from(arguments.concurrency),
+        listen: (!arguments.no_http).then_some(arguments.listen),
     };
     dev::run(options).await.map(ExitCode::from)
 }

@@ -5,13 +5,12 @@
 //! - `file`: the job for one file, `content`: its work. `tree`: the job for the whole.
 //! - `jobs`: these jobs as they are recorded. `manifest`: what comes out.
 //! - `view`: what is shown meanwhile, `board`: what of it runs here.
-//! - `slow`, `interrupts`: to try what happens when.
+//! - `slow`: to try what happens when.
 //! - `session`: from start to exit code.
 
 mod board;
 mod content;
 mod file;
-mod interrupts;
 mod jobs;
 mod list;
 mod manifest;

@@ -1,6 +1,6 @@
 //! What can be set of `stepwell dev`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// What can be set; the words for it are in `commands::dev`.
 #[derive(Clone, Debug)]
@@ -11,4 +11,5 @@ pub(crate) struct Options {
     pub(crate) slow: Duration,
     pub(crate) json: bool,
     pub(crate) concurrency: usize,
+    pub(crate) listen: Option<SocketAddr>,
 }

@@ -3,19 +3,20 @@
 use std::{
     collections::BTreeSet,
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use serde_json::json;
 use stepwell::{Change, Event, EventStream, JobId, Retention, Stepwell, Timestamp, Workers};
+use stepwell_http::Access;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{
     Options,
     board::Board,
     file::FileWorker,
-    interrupts::Interrupts,
     jobs::{self, Jobs},
     list::Lists,
     manifest,
@@ -24,11 +25,19 @@ use super::{
     view::{TICK, View},
     walk,
 };
-use crate::failure::{FailedTo, Failure};
+use crate::{
+    failure::{FailedTo, Failure},
+    http::{Http, Listen},
+    interrupts::Interrupts,
+};
 
 const HOME: &str = ".stepwell";
 /// How long running phases have after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long requests have that are under way then.
+const HTTP_GRACE: Duration = Duration::from_millis(500);
+/// Where the API is served, unless set; the ports after it are tried if that one is taken.
+const FURTHER_PORTS: u16 = 50;
 /// When no event has come for so long after the last job has ended, all have been shown.
 const QUIET: Duration = Duration::from_millis(50);
 
@@ -40,6 +49,7 @@ const INTERRUPTED: u8 = 130;
 /// A start of `stepwell dev`.
 struct Session {
     stepwell: Stepwell,
+    http: Option<Http>,
     workers: Workers,
     events: EventStream,
     jobs: Jobs,
@@ -67,6 +77,9 @@ pub(crate) async fn run(options: Options) -> Result<u8, Failure> {
     if let Ok(INTERRUPTED) = outcome {
         let words = "interrupted: letting running phases end; Ctrl-C again to give their jobs back at once";
         session.view.say(words, &json!({ "type": "dev:interrupted" }));
+    }
+    if let Some(http) = session.http.take() {
+        http.stop(HTTP_GRACE).await;
     }
     stop(&session.workers, &mut interrupts).await;
     outcome
@@ -97,6 +110,11 @@ impl Session {
             &json!({ "type": "dev:store", "store": store.store, "path": path, "durability": store.durability }),
         );
 
+        let http = match options.listen {
+            Some(address) => serve(&stepwell, address, &view).await,
+            None => None,
+        };
+
         let (files, problems) = {
             let (dir, all) = (dir.clone(), options.all);
             tokio::task::spawn_blocking(move || walk::files(&dir, all)).await.failed_to("list the files")?
@@ -118,6 +136,7 @@ impl Session {
         let (until_idle, resumed_told) = (options.until_idle, false);
         Ok(Self {
             stepwell,
+            http,
             workers,
             events,
             jobs,
@@ -230,6 +249,32 @@ impl Session {
             }),
         );
         Ok(if failed == 0 { SUCCESS } else { SOME_FAILED })
+    }
+}
+
+/// Serves the API to everybody on this machine. The work goes on without it, too.
+async fn serve(stepwell: &Stepwell, address: SocketAddr, view: &View) -> Option<Http> {
+    let listen = Listen {
+        address,
+        further_ports: FURTHER_PORTS,
+        hosts: Vec::new(),
+        access: Access::unrestricted(),
+        requests_per_minute: None,
+    };
+    match Http::start(stepwell, listen).await {
+        Ok(http) => {
+            let url = http.url();
+            view.say(
+                &format!("API {url}/api/v1, without a token"),
+                &json!({ "type": "dev:serving", "url": url }),
+            );
+            Some(http)
+        }
+        Err(error) => {
+            let words = format!("no API: failed to listen on {address} or a port after it: {error}");
+            view.say(&words, &json!({ "type": "dev:notice", "message": words }));
+            None
+        }
     }
 }
 

@@ -1,0 +1,49 @@
+//! `stepwell serve`.
+
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
+
+use crate::{
+    failure::Failure,
+    serve::{self, Options},
+    span,
+    store::StoreAddress,
+};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Where jobs are stored: sqlite:PATH. The file is made if it does not exist.
+    #[arg(long, value_name = "STORE", env = "STEPWELL_STORE")]
+    store: StoreAddress,
+    /// The address to listen on.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7717", env = "STEPWELL_LISTEN")]
+    listen: SocketAddr,
+    /// A name under which the server is reached, with its port unless that is the scheme's own. May be given several
+    /// times. Requests for other names are refused.
+    #[arg(long = "host", value_name = "HOST")]
+    hosts: Vec<String>,
+    /// Asks for no token: everybody who reaches the address may do everything. For loopback addresses only.
+    #[arg(long)]
+    insecure_no_auth: bool,
+    /// Listens on an address that others reach, because a proxy before it speaks TLS.
+    #[arg(long)]
+    behind_proxy: bool,
+    /// Requests that one token may send in a minute; 0 is without a limit.
+    #[arg(long, value_name = "N", default_value_t = 12_000)]
+    requests_per_minute: u32,
+    /// How long requests and running phases have to end, once the server is told to.
+    #[arg(long, value_name = "SPAN", default_value = "10s", value_parser = span::parse)]
+    grace: Duration,
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let options = Options {
+        store: arguments.store,
+        listen: arguments.listen,
+        hosts: arguments.hosts,
+        open_to_all: arguments.insecure_no_auth,
+        behind_proxy: arguments.behind_proxy,
+        requests_per_minute: Some(arguments.requests_per_minute).filter(|n| *n > 0),
+        grace: arguments.grace,
+    };
+    serve::run(options).await.map(ExitCode::from)
+}

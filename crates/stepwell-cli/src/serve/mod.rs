@@ -1,0 +1,9 @@
+//! `stepwell serve`: the queue for programs that speak HTTP.
+//!
+//! - `options`: what can be set. `session`: from start to exit code.
+
+mod options;
+mod session;
+
+pub(crate) use options::Options;
+pub(crate) use session::run;

@@ -1,0 +1,163 @@
+//! `stepwell serve` and `stepwell tokens` as a user runs them: the real binary, a real file.
+#![allow(clippy::unwrap_used, reason = "test code, in which a panic is the report")]
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+};
+
+use tempfile::TempDir;
+
+fn stepwell(place: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stepwell"));
+    command.args(arguments).current_dir(place).env_remove("STEPWELL_STORE");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn ended(place: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = stepwell(place, arguments).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (status.code().unwrap_or(-1), text(&stdout), text(&stderr))
+}
+
+struct Serving {
+    child: Child,
+    address: String,
+}
+
+impl Serving {
+    fn start(place: &Path, arguments: &[&str]) -> Self {
+        let all = [&["serve", "--store", "sqlite:app.db", "--listen", "127.0.0.1:0"], arguments].concat();
+        let mut child = stepwell(place, &all).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.split("http://").nth(1).unwrap_or_else(|| panic!("{line:?}"));
+        let address = address.split(',').next().unwrap().to_owned();
+        Self { child, address }
+    }
+    fn ask(&self, method: &str, path: &str, token: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let authorization =
+            if token.is_empty() { String::new() } else { format!("authorization: Bearer {token}\r\n") };
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{authorization}\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+    fn signal(&self, signal: &str) {
+        assert!(
+            Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success()
+        );
+    }
+    fn end(mut self, signal: &str) -> (Option<i32>, String) {
+        self.signal(signal);
+        let mut told = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+        (self.child.wait().unwrap().code(), told)
+    }
+}
+
+fn place() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[test]
+fn a_token_is_made_used_and_revoked_and_sigterm_ends_it_in_order() {
+    let place = place();
+    let serving = Serving::start(place.path(), &[]);
+    let (code, token, _) =
+        ended(place.path(), &["tokens", "create", "ci", "--store", "sqlite:app.db", "--admin"]);
+    assert!(code == 0 && token.starts_with("sw_"), "{token}");
+    let token = token.trim();
+    let new = r#"{"kind":"mail","payload":{"to":"ana"}}"#;
+    let answer = serving.ask("POST", "/api/v1/jobs", token, new);
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    assert!(serving.ask("POST", "/api/v1/jobs", "", new).starts_with("HTTP/1.1 401 "));
+
+    let (_, list, _) = ended(place.path(), &["tokens", "list", "--store", "sqlite:app.db"]);
+    let secret = token.rsplit('_').next().unwrap();
+    assert!(list.contains("\tci\tadmin\tall\t") && !list.contains(secret), "{list}");
+    let (_, list, _) = ended(place.path(), &["tokens", "list", "--store", "sqlite:app.db", "--json"]);
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let id = list[0]["id"].as_str().unwrap();
+    assert_eq!(ended(place.path(), &["tokens", "revoke", id, "--store", "sqlite:app.db"]).0, 0);
+    let (code, _, told) = ended(place.path(), &["tokens", "revoke", id, "--store", "sqlite:app.db"]);
+    assert!(code == 1 && told.contains("does not exist"), "{told}");
+    let (code, told) = serving.end("-TERM");
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("nobody has a token yet") && told.contains("ending"), "{told}");
+    assert!(!told.contains(secret));
+}
+
+#[test]
+fn without_a_token_it_is_for_loopback_only_and_without_tls_behind_a_proxy_only() {
+    let place = place();
+    let refused = |arguments: &[&str]| {
+        let all = [&["serve", "--store", "sqlite:app.db"], arguments].concat();
+        let (code, _, told) = ended(place.path(), &all);
+        assert_eq!(code, 1, "{told}");
+        told
+    };
+    assert!(refused(&["--listen", "0.0.0.0:0", "--insecure-no-auth"]).contains("loopback"));
+    assert!(refused(&["--listen", "0.0.0.0:0"]).contains("--behind-proxy"));
+    let serving = Serving::start(place.path(), &["--insecure-no-auth"]);
+    assert!(serving.ask("GET", "/api/v1/jobs", "", "").starts_with("HTTP/1.1 200 "));
+    let port_taken = refused(&["--listen", &serving.address]);
+    assert!(port_taken.contains("another server has the port"), "{port_taken}");
+    assert_eq!(serving.end("-INT").0, Some(0));
+    let (code, _, told) = ended(place.path(), &["serve", "--store", "app.db"]);
+    assert!(code == 2 && told.contains("sqlite:"), "{told}");
+}
+
+#[test]
+fn a_second_signal_shortens_it() {
+    let place = place();
+    let serving = Serving::start(place.path(), &["--insecure-no-auth", "--grace", "10h"]);
+    // A request that does not end by itself: its body does not come.
+    let mut stuck = TcpStream::connect(&serving.address).unwrap();
+    let head = format!(
+        "POST /api/v1/jobs HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\
+         expect: 100-continue\r\n\r\n",
+        serving.address
+    );
+    stuck.write_all(head.as_bytes()).unwrap();
+    let mut first = [0; 12];
+    stuck.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 100", "it is being served");
+    serving.signal("-TERM");
+    let (code, told) = serving.end("-TERM");
+    assert_eq!(code, Some(0), "{told}");
+}
+
+#[test]
+fn dev_serves_the_same_without_a_token_and_takes_another_port_if_that_one_is_taken() {
+    let place = place();
+    std::fs::write(place.path().join("a.txt"), "one file").unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut child = stepwell(place.path(), &["dev", "--json", "--listen", &address]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let told: serde_json::Value = lines
+        .by_ref()
+        .map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap())
+        .find(|line| line["type"] == "dev:serving")
+        .unwrap();
+    let url = told["url"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
+    assert_ne!(url, address);
+    lines.by_ref().find(|line| line.contains("dev:idle")).unwrap();
+    let serving = Serving { child, address: url };
+    let jobs = serving.ask("GET", "/api/v1/jobs?state=completed", "", "");
+    assert!(jobs.starts_with("HTTP/1.1 200 ") && jobs.contains("dev.file"), "{jobs}");
+    drop(lines);
+    assert_eq!(serving.end("-INT").0, Some(130));
+    assert_eq!(ended(place.path(), &["dev", "--listen", "0.0.0.0:7717"]).0, 2);
+}

@@ -1,0 +1,152 @@
+//! New jobs.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use sha2::{Digest, Sha256};
+use stepwell::{Edit, JobHandle, JobState, Timestamp, Untyped, When};
+
+use crate::{
+    access::{Caller, Grant, hex},
+    front::{Code, JsonBody, Problem},
+    hub::Hub,
+    shape::{Created, NewJob, OnConflict},
+};
+
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// Bytes of an idempotency key.
+const KEY_BYTES_MAX: usize = 255;
+
+/// A request that counts once, and what tells it from others.
+pub(super) struct Once {
+    key: String,
+    fingerprint: String,
+}
+
+impl Once {
+    /// What the `Idempotency-Key` header says.
+    pub(super) fn read(grant: &Grant, headers: &HeaderMap, body: &Bytes) -> Result<Option<Self>, Problem> {
+        let mut values = headers.get_all("idempotency-key").iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        let wrong = |detail: String| Problem::of("Idempotency-Key", detail);
+        if values.next().is_some() {
+            return Err(wrong("must stand there once".into()));
+        }
+        // The header is a structured-field string, but many send it bare.
+        let key = value.to_str().unwrap_or("").trim_matches('"');
+        if !(1..=KEY_BYTES_MAX).contains(&key.len()) {
+            return Err(wrong(format!("must be 1 to {KEY_BYTES_MAX} bytes of ASCII text")));
+        }
+        // Each caller's keys are their own.
+        Ok(Some(Self { key: format!("{}/{key}", grant.who), fingerprint: hex(&Sha256::digest(body)) }))
+    }
+    /// For one of several jobs of the request.
+    pub(super) fn nth(&self, nth: usize) -> (String, String) {
+        (format!("{}#{nth}", self.key), self.fingerprint.clone())
+    }
+}
+
+/// Creates a job.
+///
+/// When the answer comes, the job is on disk. A request with an `Idempotency-Key` counts once in 24 hours: sent again,
+/// it is answered as it was before.
+#[utoipa::path(
+    post, path = "/api/v1/jobs", tag = "jobs",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the request count once")),
+    request_body = NewJob,
+    responses(
+        (status = 201, description = "It was created", body = Created,
+            headers(("Location" = String, description = "The job, relative to this address"))),
+        (status = 200, description = "Its unique key stood for another job, which is the answer", body = Created),
+    ),
+)]
+pub(crate) async fn create_job(
+    State(hub): State<Arc<Hub>>,
+    Caller(grant): Caller,
+    headers: HeaderMap,
+    JsonBody(new, bytes): JsonBody<NewJob>,
+) -> Result<Response, Problem> {
+    let once = Once::read(&grant, &headers, &bytes)?.map(|once| (once.key, once.fingerprint));
+    let handle = enqueue(&hub, &grant, &new, once).await?;
+    let status = if handle.is_duplicate() { StatusCode::OK } else { StatusCode::CREATED };
+    let created = Created { id: handle.id(), created: !handle.is_duplicate() };
+    let mut response = (status, Json(created)).into_response();
+    if let Ok(location) = HeaderValue::try_from(format!("jobs/{}", handle.id())) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    if handle.is_replayed() {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// Stores one job, and does what is asked for if its unique key is taken.
+pub(super) async fn enqueue(
+    hub: &Hub,
+    grant: &Grant,
+    new: &NewJob,
+    once: Option<(String, String)>,
+) -> Result<JobHandle<Untyped>, Problem> {
+    grant.expect(new.queue(), &new.kind)?;
+    if stepwell::is_internal(&new.kind) {
+        return Err(Problem::of("#/kind", "must not begin with `stepwell.`, which is Stepwell's own"));
+    }
+    let mut enqueue = new.enqueue(&hub.stepwell)?;
+    if let Some((key, fingerprint)) = once {
+        enqueue = enqueue.once(key, fingerprint);
+    }
+    let handle = enqueue.await?;
+    match new.on_conflict {
+        _ if !handle.is_duplicate() => {}
+        None | Some(OnConflict::Return) => {}
+        Some(OnConflict::Reject) => {
+            let detail = format!("job {} has this unique key", handle.id());
+            return Err(Problem { job: Some(handle.id()), ..Problem::new(Code::ConflictUnique, detail) });
+        }
+        Some(OnConflict::Replace) => replace(hub, grant, new, &handle).await?,
+    }
+    Ok(handle)
+}
+
+/// Makes the waiting job with this unique key what is asked for.
+async fn replace(hub: &Hub, grant: &Grant, new: &NewJob, handle: &JobHandle<Untyped>) -> Result<(), Problem> {
+    let at = |text: &str| crate::shape::parse_time("#/runAt", text).map(|at| When::At(Timestamp::from(at)));
+    let when = match (new.delay_ms, &new.run_at) {
+        (Some(ms), _) => When::After(crate::shape::millis("#/delayMs", ms)?),
+        (None, Some(text)) => at(text)?,
+        (None, None) => When::Now,
+    };
+    let edit = Edit {
+        payload: Some(new.payload.clone()),
+        priority: Some(new.priority.unwrap_or(0)),
+        queue: Some(new.queue().into()),
+        when: Some(when),
+        tags: Some(new.tags.iter().flatten().map(|tag| tag.as_str().into()).collect()),
+        attributes: Some(
+            new.attributes
+                .iter()
+                .flatten()
+                .map(|(key, value)| (key.as_str().into(), value.clone()))
+                .collect(),
+        ),
+    };
+    let conflict =
+        |detail: String| Problem { job: Some(handle.id()), ..Problem::new(Code::ConflictUnique, detail) };
+    let job = handle.record().await?;
+    if !grant.covers_job(&job) {
+        return Err(conflict("a job that is not for this token has this unique key".into()));
+    }
+    if job.state != JobState::Pending {
+        return Err(conflict(format!("job {} has this unique key, and is {}", job.id, job.state)));
+    }
+    hub.stepwell.edit(job.id, edit).await.map_err(|error| match error.is_wrong_state() {
+        true => conflict(format!("job {} has this unique key, and does not wait any more", job.id)),
+        false => error.into(),
+    })
+}

@@ -1,0 +1,162 @@
+//! Lists of jobs.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use stepwell::{JobFilter, JobState, Order, PageRequest, limits};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{
+    access::Caller,
+    front::{Cursor, Page, PageInfo, Problem, Raw},
+    hub::Hub,
+    shape::{JobStateName, JobView},
+};
+
+/// Jobs on one page, unless set, and at most.
+pub(super) const LIMIT: usize = 50;
+pub(super) const LIMIT_MAX: usize = 500;
+
+/// Which jobs. Everything that is given must match.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Filter {
+    /// In this state.
+    #[schema(value_type = Option<JobStateName>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) state: Option<JobState>,
+    /// Of this kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kind: Option<String>,
+    /// In this queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) queue: Option<String>,
+    /// With this tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tag: Option<String>,
+    /// With this search attribute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) attribute: Option<Attribute>,
+    /// With this unique key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unique_key: Option<String>,
+}
+
+/// A search attribute.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Attribute {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its value.
+    pub(crate) value: String,
+}
+
+impl Filter {
+    pub(crate) fn jobs(&self) -> JobFilter {
+        let attribute = self.attribute.as_ref();
+        JobFilter {
+            state: self.state,
+            kind: self.kind.as_deref().map(Into::into),
+            queue: self.queue.as_deref().map(Into::into),
+            tag: self.tag.as_deref().map(Into::into),
+            attribute: attribute.map(|pair| (pair.name.as_str().into(), pair.value.clone())),
+            unique_key: self.unique_key.clone(),
+            internal: false,
+        }
+    }
+}
+
+/// Which page of the list.
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListJobs {
+    /// In this state.
+    #[param(value_type = Option<JobStateName>, inline)]
+    state: Option<JobState>,
+    /// Of this kind.
+    kind: Option<String>,
+    /// In this queue.
+    queue: Option<String>,
+    /// With this tag.
+    tag: Option<String>,
+    /// With this unique key.
+    unique_key: Option<String>,
+    /// The `next` of the page before.
+    cursor: Option<String>,
+    /// How many; 50 unless set.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<usize>,
+    /// By when they were stored: `desc`, unless set, has the last one first.
+    #[param(inline)]
+    order: Option<OrderName>,
+}
+
+/// In which order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum OrderName {
+    /// The first one first.
+    Asc,
+    /// The last one first.
+    #[default]
+    Desc,
+}
+
+/// Jobs, page by page.
+///
+/// A search attribute is asked for as `attr.NAME=VALUE`. A page may hold less than was asked for, or nothing, although
+/// there is a next one. `page.pos` is a place in the event log from before the page was read: whoever follows the
+/// events after it misses nothing.
+#[utoipa::path(
+    get, path = "/api/v1/jobs", tag = "jobs",
+    params(ListJobs),
+    responses((status = 200, description = "The jobs", body = Page<JobView>)),
+)]
+pub(crate) async fn list_jobs(
+    State(hub): State<Arc<Hub>>,
+    Caller(grant): Caller,
+    Raw(pairs): Raw,
+) -> Result<Json<Page<JobView>>, Problem> {
+    let (attributes, others): (Vec<_>, Vec<_>) =
+        pairs.into_iter().partition(|(name, _)| name.starts_with("attr."));
+    let query: ListJobs = Raw(others).decode()?;
+    let attribute = match attributes.as_slice() {
+        [] => None,
+        [(name, value)] => Some(Attribute { name: name["attr.".len()..].to_owned(), value: value.clone() }),
+        _ => return Err(Problem::of("?attr", "may stand there once; narrow the list down by tags or queue")),
+    };
+    let ListJobs { state, kind, queue, tag, unique_key, cursor, limit, order } = query;
+    let filter = Filter { state, kind, queue, tag, attribute, unique_key };
+    let (limit, order) = (limit_of(limit)?, order.unwrap_or_default());
+    let cursors = Cursor::of("jobs", &(&filter, order));
+    let after: Option<i64> = cursors.read(cursor.as_deref())?;
+    // Read before the page: what happens in between is on the page, or after this place, or both.
+    let pos = hub.place(hub.stepwell.head());
+    let wanted = match order {
+        OrderName::Asc => Order::OldestFirst,
+        OrderName::Desc => Order::NewestFirst,
+    };
+    let found = hub.stepwell.list(filter.jobs(), PageRequest { order: wanted, limit, after }).await?;
+    let theirs = found.items.iter().filter(|job| grant.covers_job(job));
+    Ok(Json(Page {
+        data: theirs.map(JobView::from).collect(),
+        page: PageInfo {
+            next: found.next.map(|next| cursors.write(&next)),
+            prev: None,
+            limit,
+            pos: Some(pos),
+        },
+    }))
+}
+
+/// How many of a list are wanted.
+pub(super) fn limit_of(limit: Option<usize>) -> Result<usize, Problem> {
+    const { assert!(LIMIT_MAX <= limits::PAGE_MAX) };
+    match limit.unwrap_or(LIMIT) {
+        limit @ 1..=LIMIT_MAX => Ok(limit),
+        _ => Err(Problem::of("?limit", format!("must be 1 to {LIMIT_MAX}"))),
+    }
+}

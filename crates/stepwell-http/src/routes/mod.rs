@@ -1,0 +1,17 @@
+//! One file a resource. `table` has them all, each with what it takes.
+
+mod aspects;
+mod batch;
+mod create;
+mod events;
+mod jobs;
+mod kinds;
+mod list;
+mod metrics;
+mod queues;
+mod steer;
+mod system;
+mod table;
+mod tokens;
+
+pub(crate) use table::table;

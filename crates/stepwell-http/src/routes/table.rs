@@ -1,0 +1,58 @@
+//! Every operation, with the scope that it takes.
+
+use std::sync::Arc;
+
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{aspects, batch, create, events, jobs, kinds, list, metrics, queues, steer, system, tokens};
+use crate::{
+    access::{Guard, Need, Scope},
+    hub::Hub,
+    openapi,
+};
+
+/// Every operation. Without a hub there is no way in: then only its description is of use.
+pub(crate) fn table(hub: Option<Arc<Hub>>) -> OpenApiRouter<Arc<Hub>> {
+    let router = OpenApiRouter::with_openapi(openapi::frame());
+    Guard::new(hub, router)
+        // Jobs.
+        .on_unaudited(Scope::JobsEnqueue, routes!(create::create_job))
+        .on_unaudited(Scope::JobsEnqueue, routes!(batch::create_jobs))
+        .on(Scope::JobsRead, routes!(list::list_jobs))
+        .on(Scope::JobsRead, routes!(jobs::get_job))
+        .on(Scope::JobsManage, routes!(steer::edit_job))
+        .on(Scope::JobsManage, routes!(steer::delete_job))
+        .on(Scope::JobsManage, routes!(steer::cancel_job))
+        .on(Scope::JobsManage, routes!(steer::retry_job))
+        .on(Scope::JobsManage, routes!(steer::rerun_job))
+        .on(Scope::JobsManage, routes!(steer::run_job_now))
+        .on(Scope::JobsRead, routes!(aspects::list_phases))
+        .on(Scope::JobsRead, routes!(aspects::list_logs))
+        .on(Scope::JobsRead, routes!(aspects::explain_job))
+        .on(Need::Ticket(Scope::EventsRead), routes!(events::follow_job))
+        // Queues and kinds.
+        .on(Scope::QueuesRead, routes!(queues::list_queues))
+        .on(Scope::QueuesRead, routes!(queues::get_queue))
+        .on(Scope::QueuesManage, routes!(queues::pause_queue))
+        .on(Scope::QueuesManage, routes!(queues::resume_queue))
+        .on(Scope::QueuesRead, routes!(kinds::list_kinds))
+        .on(Scope::QueuesRead, routes!(kinds::get_kind))
+        // Events.
+        .on(Need::Ticket(Scope::EventsRead), routes!(events::follow_events))
+        .on(Scope::EventsRead, routes!(events::list_event_types))
+        .on_unaudited(Scope::EventsRead, routes!(events::create_ticket))
+        // Tokens, and who changed what.
+        .on(Scope::Admin, routes!(tokens::list_tokens))
+        .on(Scope::Admin, routes!(tokens::create_token))
+        .on(Scope::Admin, routes!(tokens::revoke_token))
+        .on(Scope::Admin, routes!(tokens::list_audit))
+        // The server itself.
+        .on(Need::Nothing, routes!(system::healthz))
+        .on(Need::Nothing, routes!(system::readyz))
+        .on(Need::Nothing, routes!(system::openapi))
+        .on(Need::Nothing, routes!(system::problem_page))
+        .on(Need::Anybody, routes!(system::version))
+        .on(Need::Anybody, routes!(system::whoami))
+        .on(Scope::Metrics, routes!(metrics::metrics))
+        .into_router()
+}

@@ -1,0 +1,12 @@
+//! How things look on the wire: camelCase, RFC 3339, milliseconds in fields that end in `Ms`.
+
+pub(crate) mod event;
+mod job;
+mod new_job;
+mod phase;
+mod time;
+
+pub(crate) use job::{JobDetail, JobStateName, JobView};
+pub(crate) use new_job::{Created, NewJob, OnConflict};
+pub(crate) use phase::{FailureView, PhaseDetail, PhaseView};
+pub(crate) use time::{millis, parse_time, present, time};

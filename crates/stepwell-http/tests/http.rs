@@ -1,0 +1,19 @@
+//! The API as a client sees it: a real server, real sockets.
+#![allow(clippy::unwrap_used, reason = "test code, in which a panic is the report")]
+
+#[path = "http/access.rs"]
+mod access;
+#[path = "http/client.rs"]
+mod client;
+#[path = "http/description.rs"]
+mod description;
+#[path = "http/jobs.rs"]
+mod jobs;
+#[path = "http/limits.rs"]
+mod limits;
+#[path = "http/server.rs"]
+mod server;
+#[path = "http/steering.rs"]
+mod steering;
+#[path = "http/stream.rs"]
+mod stream;
