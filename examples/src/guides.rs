@@ -8,3 +8,6 @@ pub(crate) struct Start;
 
 #[doc = include_str!("../../docs/phases.md")]
 pub(crate) struct Phases;
+
+#[doc = include_str!("../../docs/webhooks.md")]
+pub(crate) struct Webhooks;
