@@ -1,6 +1,6 @@
 //! What happened.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -107,6 +107,7 @@ pub(crate) async fn follow_events(
     Query(query): Query<FollowEvents>,
 ) -> Result<Response, Problem> {
     let as_stream = is_stream_wanted(&headers)?;
+    let asked = Asked::read(query.limit, query.wait_ms)?;
     let job = query.job.as_deref().map(str::parse::<JobId>).transpose();
     let wanted = Wanted {
         job: job.map_err(|_| Problem::of("?job", "is no job's id, which is a UUID"))?,
@@ -120,7 +121,12 @@ pub(crate) async fn follow_events(
         return Err(Problem::new(Code::Gone, "events after the place are no longer kept"));
     }
     let follow = Follow::begin(&hub, grant, &wanted, start);
-    answer(&hub, follow, as_stream, query.limit, query.wait_ms).await
+    // Whoever begins now and is cut off before the first event must come back to where it began.
+    let opening = (start == Start::Now).then(|| hub.place(follow.pos()));
+    if as_stream {
+        return live(&hub, follow, opening.as_deref());
+    }
+    answer(&hub, follow, asked).await
 }
 
 /// Follows the events of one job, from its beginning.
@@ -142,6 +148,7 @@ pub(crate) async fn follow_job(
     Query(query): Query<FollowJob>,
 ) -> Result<Response, Problem> {
     let as_stream = is_stream_wanted(&headers)?;
+    let asked = Asked::read(query.limit, query.wait_ms)?;
     let types = types_of(query.r#type.as_deref())?;
     let wanted = Wanted { job: Some(job.id), types, ..Wanted::default() };
     let start = match start_of(&hub, &headers, query.after.as_deref())? {
@@ -149,26 +156,31 @@ pub(crate) async fn follow_job(
         start => start,
     };
     let follow = Follow::begin_with_job(&hub, grant, &wanted, start).await?;
-    answer(&hub, follow, as_stream, query.limit, query.wait_ms).await
+    if as_stream {
+        return live(&hub, follow, None);
+    }
+    answer(&hub, follow, asked).await
 }
 
-async fn answer(
-    hub: &Arc<Hub>,
-    follow: Follow,
-    as_stream: bool,
-    limit: Option<usize>,
-    wait_ms: Option<u64>,
-) -> Result<Response, Problem> {
-    let limit = limit.unwrap_or(LIMIT);
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(Problem::of("?limit", format!("must be 1 to {LIMIT_MAX}")));
+/// How much of it at once, as JSON.
+struct Asked {
+    limit: usize,
+    wait: Duration,
+}
+
+impl Asked {
+    fn read(limit: Option<usize>, wait_ms: Option<u64>) -> Result<Self, Problem> {
+        let limit = limit.unwrap_or(LIMIT);
+        if !(1..=LIMIT_MAX).contains(&limit) {
+            return Err(Problem::of("?limit", format!("must be 1 to {LIMIT_MAX}")));
+        }
+        Ok(Self { limit, wait: wait_of(wait_ms.unwrap_or(0))? })
     }
-    let wait = wait_of(wait_ms.unwrap_or(0))?;
-    if as_stream {
-        return live(hub, follow);
-    }
+}
+
+async fn answer(hub: &Arc<Hub>, follow: Follow, asked: Asked) -> Result<Response, Problem> {
     let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-    Ok((json, poll(hub, follow, limit, wait).await?).into_response())
+    Ok((json, poll(hub, follow, asked.limit, asked.wait).await?).into_response())
 }
 
 /// Whether an event stream is asked for, or JSON.

@@ -26,8 +26,8 @@ struct Live {
     _permit: OwnedSemaphorePermit,
 }
 
-/// Answers with an event stream.
-pub(crate) fn live(hub: &Arc<Hub>, follow: Follow) -> Result<Response, Problem> {
+/// Answers with an event stream, which says first from which place it begins, if that is new to the client.
+pub(crate) fn live(hub: &Arc<Hub>, follow: Follow, place: Option<&str>) -> Result<Response, Problem> {
     let permit = hub.streams.clone().try_acquire_owned().map_err(|_| {
         let problem = Problem::new(Code::Overloaded, "too many event streams are open");
         problem.retry_after(Duration::from_millis(1_000 + u64::from(hub.stepwell.random::<1>()[0]) * 16))
@@ -40,11 +40,12 @@ pub(crate) fn live(hub: &Arc<Hub>, follow: Follow) -> Result<Response, Problem> 
     if let Some(end) = follow.grant().expires_at {
         age = age.min(end.since(hub.stepwell.clock().now()));
     }
+    let place = place.map_or_else(String::new, |place| format!("id: {place}\n"));
     let live = Live {
         hub: hub.clone(),
         follow,
         // The comment opens the stream at once, also through a proxy that waits for the first bytes.
-        waiting: VecDeque::from([Bytes::from(format!(": stepwell\nretry: {retry_ms}\n\n"))]),
+        waiting: VecDeque::from([Bytes::from(format!(": stepwell\nretry: {retry_ms}\n{place}\n"))]),
         end: Box::pin(tokio::time::sleep(age)),
         ended: false,
         _permit: permit,

@@ -156,19 +156,30 @@ impl Stream {
     pub(crate) async fn next(&mut self) -> Option<Told> {
         tokio::time::timeout(SOON, self.read()).await.expect("an event comes, or the stream ends")
     }
+    /// The place that the stream begins with, as a browser notes it before any event.
+    pub(crate) async fn opened(&mut self) -> String {
+        let opened = async { while self.last.is_empty() && self.take_more().await.is_some() {} };
+        tokio::time::timeout(SOON, opened).await.expect("the stream says where it begins");
+        assert!(self.waiting.is_empty());
+        self.last.clone()
+    }
     async fn read(&mut self) -> Option<Told> {
         loop {
             if let Some(told) = self.waiting.pop_front() {
                 return Some(told);
             }
-            let frame = self.body.frame().await?.ok()?.into_data().ok()?;
-            self.text.push_str(std::str::from_utf8(&frame).unwrap());
-            while let Some((block, rest)) = self.text.split_once("\n\n") {
-                let (block, rest) = (block.to_owned(), rest.to_owned());
-                self.text = rest;
-                self.take(&block);
-            }
+            self.take_more().await?;
         }
+    }
+    async fn take_more(&mut self) -> Option<()> {
+        let frame = self.body.frame().await?.ok()?.into_data().ok()?;
+        self.text.push_str(std::str::from_utf8(&frame).unwrap());
+        while let Some((block, rest)) = self.text.split_once("\n\n") {
+            let (block, rest) = (block.to_owned(), rest.to_owned());
+            self.text = rest;
+            self.take(&block);
+        }
+        Some(())
     }
     fn take(&mut self, block: &str) {
         let (mut event, mut data) = (String::new(), String::new());

@@ -105,6 +105,19 @@ async fn resuming_sees_each_place_once_and_in_order_over_a_restart() {
 }
 
 #[tokio::test]
+async fn who_was_cut_off_before_the_first_event_comes_back_to_where_it_began() {
+    let (server, client) = Setup { work: false, ..Setup::default() }.serve().await;
+    client.enqueue("sum", json!({})).await;
+    let mut stream = client.follow("/api/v1/events", None).await;
+    let begun = stream.opened().await;
+    drop(stream);
+    let id = client.enqueue("sum", json!({})).await;
+    let told = client.follow("/api/v1/events", Some(&begun)).await.next().await.unwrap();
+    assert_eq!((&told.data["jobId"], &told.data["pos"]), (&json!(id), &json!(2)));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn filters_hold_for_streams_and_polls() {
     let (server, client) = Setup { work: false, ..Setup::default() }.serve().await;
     let mut ids = Vec::new();
