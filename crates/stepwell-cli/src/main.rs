@@ -9,6 +9,7 @@ mod log;
 mod serve;
 mod span;
 mod store;
+mod webhooks;
 
 use std::process::ExitCode;
 

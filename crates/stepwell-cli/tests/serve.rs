@@ -3,9 +3,10 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -21,6 +22,12 @@ fn ended(place: &Path, arguments: &[&str]) -> (i32, String, String) {
     let Output { status, stdout, stderr } = stepwell(place, arguments).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (status.code().unwrap_or(-1), text(&stdout), text(&stderr))
+}
+
+/// The body of an answer.
+fn body(answer: &str) -> serde_json::Value {
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer:?}"));
+    serde_json::from_str(body).unwrap_or_else(|_| panic!("{answer:?}"))
 }
 
 struct Serving {
@@ -136,6 +143,85 @@ fn a_second_signal_shortens_it() {
     serving.signal("-TERM");
     let (code, told) = serving.end("-TERM");
     assert_eq!(code, Some(0), "{told}");
+}
+
+/// Asks again and again until the answer is yes.
+fn until(what: &str, ask: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !ask() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what}: it did not come");
+        // Each question is a request of its own, so this does not spin.
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_demo_job_does_as_it_is_told() {
+    let place = place();
+    let serving = Serving::start(place.path(), &["--insecure-no-auth", "--demo"]);
+    let run = |payload: &str| {
+        let new = format!(r#"{{"kind":"demo.steps","payload":{payload}}}"#);
+        let created = body(&serving.ask("POST", "/api/v1/jobs", "", &new));
+        let id = created["id"].as_str().unwrap().to_owned();
+        body(&serving.ask("GET", &format!("/api/v1/jobs/{id}?waitMs=30000"), "", ""))
+    };
+    let job = run(r#"{"failures":2,"pauseMs":10}"#);
+    assert_eq!((&job["state"], &job["result"]["workTries"]), (&"completed".into(), &3.into()), "{job}");
+    let names: Vec<_> = job["phases"].as_array().unwrap().iter().map(|phase| phase["name"].clone()).collect();
+    assert_eq!(names, ["prepare", "work", "finish"]);
+    let job = run(r#"{"fails":true}"#);
+    assert_eq!((&job["state"], &job["failure"]["phase"]), (&"failed".into(), &"work".into()), "{job}");
+    let job = run(r#"{"fail":true}"#);
+    assert!(
+        job["state"] == "failed" && job["failure"]["message"].as_str().unwrap().contains("fail"),
+        "{job}"
+    );
+    assert_eq!(serving.end("-TERM").0, Some(0));
+}
+
+#[test]
+fn what_is_older_than_the_time_to_keep_is_deleted_soon() {
+    let place = place();
+    let serving = Serving::start(place.path(), &["--insecure-no-auth", "--demo", "--keep", "2s"]);
+    let created = body(&serving.ask("POST", "/api/v1/jobs", "", r#"{"kind":"demo.steps","payload":{}}"#));
+    let path = format!("/api/v1/jobs/{}", created["id"].as_str().unwrap());
+    until("it is deleted", || serving.ask("GET", &path, "", "").starts_with("HTTP/1.1 404 "));
+    assert_eq!(serving.end("-TERM").0, Some(0));
+    let (code, _, told) = ended(place.path(), &["serve", "--store", "sqlite:app.db", "--keep", "0s"]);
+    assert!(code == 2 && told.contains("at least 1s"), "{told}");
+}
+
+#[test]
+fn webhooks_are_sent_to_networks_that_are_allowed() {
+    let place = place();
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let hook = format!(r#"{{"url":"http://{}/hook"}}"#, receiver.local_addr().unwrap());
+    let serving = Serving::start(place.path(), &["--insecure-no-auth", "--demo"]);
+    let refused = serving.ask("POST", "/api/v1/webhooks", "", &hook);
+    assert!(refused.starts_with("HTTP/1.1 400 ") && refused.contains("no allowed network"), "{refused}");
+    assert_eq!(serving.end("-TERM").0, Some(0));
+
+    let allowed =
+        ["--insecure-no-auth", "--demo", "--webhook-allow", "127.0.0.1", "--webhook-allow", "::1/128"];
+    let serving = Serving::start(place.path(), &allowed);
+    assert!(serving.ask("POST", "/api/v1/webhooks", "", &hook).starts_with("HTTP/1.1 201 "));
+    serving.ask("POST", "/api/v1/jobs", "", r#"{"kind":"demo.steps","payload":{}}"#);
+    let (mut stream, _) = receiver.accept().unwrap();
+    let (mut received, mut piece) = (String::new(), [0; 4096]);
+    while !received.contains("job:completed") {
+        let n = stream.read(&mut piece).unwrap();
+        assert!(n > 0, "{received}");
+        received.push_str(&String::from_utf8_lossy(&piece[..n]));
+    }
+    stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").unwrap();
+    assert!(received.contains("webhook-signature: v1,"), "{received}");
+    let list = "/api/v1/deliveries?state=delivered";
+    until("it is recorded", || body(&serving.ask("GET", list, "", ""))["data"][0]["state"] == "delivered");
+    assert_eq!(serving.end("-TERM").0, Some(0));
+    for command in ["serve", "dev"] {
+        let (code, _, told) = ended(place.path(), &[command, "--webhook-allow", "localhost"]);
+        assert!(code == 2 && told.contains("10.20.0.0/16"), "{told}");
+    }
 }
 
 #[test]

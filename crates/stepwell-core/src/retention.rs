@@ -55,6 +55,22 @@ impl Retention {
         events: Keep::EVERYTHING,
     };
 
+    /// The same for all: nothing is kept longer than this.
+    #[must_use]
+    pub const fn for_age(age_max: Duration) -> Self {
+        let keep = Keep::for_age(age_max);
+        Self { completed: keep, failed: keep, cancelled: keep, events: keep }
+    }
+    /// The shortest time that anything is kept.
+    #[must_use]
+    pub fn shortest_age(&self) -> Duration {
+        let Self { completed, failed, cancelled, events } = self;
+        [completed, failed, cancelled, events]
+            .into_iter()
+            .map(|keep| keep.age_max)
+            .min()
+            .unwrap_or(Duration::MAX)
+    }
     /// What holds for jobs in this state; for ever if they have not ended.
     #[must_use]
     pub fn of(&self, state: JobState) -> Keep {

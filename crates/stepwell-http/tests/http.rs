@@ -11,9 +11,13 @@ mod description;
 mod jobs;
 #[path = "http/limits.rs"]
 mod limits;
+#[path = "http/receiver.rs"]
+mod receiver;
 #[path = "http/server.rs"]
 mod server;
 #[path = "http/steering.rs"]
 mod steering;
 #[path = "http/stream.rs"]
 mod stream;
+#[path = "http/webhooks.rs"]
+mod webhooks;

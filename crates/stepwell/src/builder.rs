@@ -106,8 +106,8 @@ impl Builder {
         self
     }
     /// How long ended jobs and events are kept: 7 days for completed and cancelled jobs, 30 days for failed jobs and
-    /// for
-    /// events, unless set.
+    /// for events, unless set. Whatever is older goes within a minute; if something is kept for less than two minutes,
+    /// within half of that time, or a second.
     pub fn retention(mut self, retention: Retention) -> Self {
         self.config.retention = retention;
         self

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 use crate::{
     dev::{self, Options},
     failure::Failure,
+    webhooks::WebhookArguments,
 };
 
 #[derive(clap::Args)]
@@ -33,6 +34,8 @@ pub(crate) struct Arguments {
     /// Serves no API.
     #[arg(long)]
     no_http: bool,
+    #[command(flatten)]
+    webhooks: WebhookArguments,
 }
 
 fn loopback(text: &str) -> Result<SocketAddr, String> {
@@ -53,6 +56,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         json: arguments.json,
         concurrency: usize::from(arguments.concurrency),
         listen: (!arguments.no_http).then_some(arguments.listen),
+        webhooks: arguments.webhooks.options(),
     };
     dev::run(options).await.map(ExitCode::from)
 }

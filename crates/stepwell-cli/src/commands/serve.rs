@@ -7,6 +7,7 @@ use crate::{
     serve::{self, Options},
     span,
     store::StoreAddress,
+    webhooks::WebhookArguments,
 };
 
 #[derive(clap::Args)]
@@ -33,6 +34,24 @@ pub(crate) struct Arguments {
     /// How long requests and running phases have to end, once the server is told to.
     #[arg(long, value_name = "SPAN", default_value = "10s", value_parser = span::parse)]
     grace: Duration,
+    /// How long ended jobs, deliveries and events are kept, such as 12h or 30d: what is older is deleted. Unless set,
+    /// completed and cancelled jobs are kept for 7 days, failed jobs and events for 30 days.
+    #[arg(long, value_name = "SPAN", value_parser = age)]
+    keep: Option<Duration>,
+    #[command(flatten)]
+    webhooks: WebhookArguments,
+    /// Also works jobs of the kind demo.steps, to try the API with. The payload may hold "failures", how often its
+    /// phase work fails before it succeeds; "fails": true, to fail for good; and "pauseMs", how long each phase takes.
+    #[arg(long)]
+    demo: bool,
+}
+
+/// What is kept for no time at all could not even be looked at.
+fn age(text: &str) -> Result<Duration, String> {
+    match span::parse(text)? {
+        Duration::ZERO => Err("it is at least 1s".into()),
+        age => Ok(age),
+    }
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
@@ -44,6 +63,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         behind_proxy: arguments.behind_proxy,
         requests_per_minute: Some(arguments.requests_per_minute).filter(|n| *n > 0),
         grace: arguments.grace,
+        keep: arguments.keep,
+        webhooks: arguments.webhooks.options(),
+        demo: arguments.demo,
     };
     serve::run(options).await.map(ExitCode::from)
 }

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use stepwell::webhook::WebhookOptions;
+
 /// What can be set; the words for it are in `commands::dev`.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -12,4 +14,5 @@ pub(crate) struct Options {
     pub(crate) json: bool,
     pub(crate) concurrency: usize,
     pub(crate) listen: Option<SocketAddr>,
+    pub(crate) webhooks: WebhookOptions,
 }

@@ -99,6 +99,7 @@ impl Session {
             .queue("default", options.concurrency)
             // The manifest is made of what the jobs have recorded.
             .retention(Retention::KEEP_EVERYTHING)
+            .webhooks(options.webhooks.clone())
             .open()
             .await
             .failed_to(format!("open {}", path.display()))?;

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use stepwell::webhook::WebhookOptions;
+
 use crate::store::StoreAddress;
 
 /// What can be set; the words for it are in `commands::serve`.
@@ -14,4 +16,7 @@ pub(crate) struct Options {
     pub(crate) behind_proxy: bool,
     pub(crate) requests_per_minute: Option<u32>,
     pub(crate) grace: Duration,
+    pub(crate) keep: Option<Duration>,
+    pub(crate) webhooks: WebhookOptions,
+    pub(crate) demo: bool,
 }

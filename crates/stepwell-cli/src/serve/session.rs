@@ -5,9 +5,10 @@ use std::{
     time::Duration,
 };
 
+use stepwell::{Builder, Retention};
 use stepwell_http::{Access, Tokens};
 
-use super::Options;
+use super::{Options, demo::Demo};
 use crate::{
     failure::{FailedTo, Failure},
     http::{Http, Listen},
@@ -23,7 +24,7 @@ pub(crate) async fn run(options: Options) -> Result<u8, Failure> {
     // Before the store opens, which may take long.
     let mut interrupts = Interrupts::listen();
     let stepwell = tokio::select! {
-        opened = options.store.builder().open() => opened.failed_to(format!("open {}", options.store))?,
+        opened = builder(&options).open() => opened.failed_to(format!("open {}", options.store))?,
         () = interrupts.next() => return Ok(SUCCESS),
     };
     let store = stepwell.describe();
@@ -77,6 +78,17 @@ pub(crate) async fn run(options: Options) -> Result<u8, Failure> {
             eprintln!("stepwell: {error}; these jobs go on at the next start");
             Ok(NOT_DRAINED)
         }
+    }
+}
+
+fn builder(options: &Options) -> Builder {
+    let mut builder = options.store.builder().webhooks(options.webhooks.clone());
+    if let Some(age) = options.keep {
+        builder = builder.retention(Retention::for_age(age));
+    }
+    match options.demo {
+        true => builder.worker(Demo),
+        false => builder,
     }
 }
 

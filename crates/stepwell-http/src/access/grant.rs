@@ -93,6 +93,17 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
+/// Whoever asks may do what concerns every queue and kind at once. What is asked for is refused otherwise.
+pub(crate) struct Unlimited;
+
+impl<S: Sync> FromRequestParts<S> for Unlimited {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Ok(Caller(grant)) = Caller::from_request_parts(parts, state).await;
+        grant.expect_unlimited("this").map(|()| Self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,8 +19,8 @@ mod ticket;
 mod tokens;
 
 pub(crate) use audit::{Entry, SCOPE as AUDIT};
-pub(crate) use grant::Caller;
 pub use grant::Grant;
+pub(crate) use grant::{Caller, Unlimited};
 pub(crate) use guard::{Guard, Need};
 pub use policy::{Access, Refusal};
 pub(crate) use rates::Rates;

@@ -220,6 +220,7 @@ fn pointer_of(field: &str) -> String {
         ("delay", _) => "#/delayMs".into(),
         ("expires", _) => "#/expiresAt".into(),
         ("phase", _) => "#/fromPhase".into(),
+        ("overlap", _) => "#/overlapMs".into(),
         _ => format!("#/{}", field.replace('.', "/")),
     }
 }

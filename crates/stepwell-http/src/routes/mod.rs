@@ -3,6 +3,7 @@
 mod aspects;
 mod batch;
 mod create;
+mod deliveries;
 mod events;
 mod jobs;
 mod kinds;
@@ -13,5 +14,6 @@ mod steer;
 mod system;
 mod table;
 mod tokens;
+mod webhooks;
 
 pub(crate) use table::table;

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{aspects, batch, create, events, jobs, kinds, list, metrics, queues, steer, system, tokens};
+use super::{
+    aspects, batch, create, deliveries, events, jobs, kinds, list, metrics, queues, steer, system, tokens,
+    webhooks,
+};
 use crate::{
     access::{Guard, Need, Scope},
     hub::Hub,
@@ -41,6 +44,24 @@ pub(crate) fn table(hub: Option<Arc<Hub>>) -> OpenApiRouter<Arc<Hub>> {
         .on(Need::Ticket(Scope::EventsRead), routes!(events::follow_events))
         .on(Scope::EventsRead, routes!(events::list_event_types))
         .on_unaudited(Scope::EventsRead, routes!(events::create_ticket))
+        // Webhooks, and deliveries to them.
+        .on(Scope::WebhooksRead, routes!(webhooks::list_webhooks))
+        .on(Scope::WebhooksManage, routes!(webhooks::create_webhook))
+        .on(Scope::WebhooksRead, routes!(webhooks::get_webhook))
+        .on(Scope::WebhooksManage, routes!(webhooks::edit_webhook))
+        .on(Scope::WebhooksManage, routes!(webhooks::delete_webhook))
+        .on(Scope::WebhooksManage, routes!(webhooks::enable_webhook))
+        .on(Scope::WebhooksManage, routes!(webhooks::disable_webhook))
+        .on(Scope::WebhooksManage, routes!(webhooks::rotate_webhook_secret))
+        .on(Scope::WebhooksManage, routes!(webhooks::test_webhook))
+        .on(Scope::WebhooksManage, routes!(deliveries::replay_webhook))
+        .on(Scope::WebhooksRead, routes!(webhooks::get_webhook_stats))
+        .on(Scope::WebhooksRead, routes!(deliveries::list_webhook_deliveries))
+        .on(Scope::WebhooksRead, routes!(deliveries::list_deliveries))
+        .on(Scope::WebhooksRead, routes!(deliveries::get_delivery))
+        .on(Scope::WebhooksManage, routes!(deliveries::redeliver))
+        .on(Scope::WebhooksManage, routes!(deliveries::skip_delivery))
+        .on(Scope::WebhooksRead, routes!(deliveries::list_job_deliveries))
         // Tokens, and who changed what.
         .on(Scope::Admin, routes!(tokens::list_tokens))
         .on(Scope::Admin, routes!(tokens::create_token))

@@ -1,12 +1,16 @@
 //! How things look on the wire: camelCase, RFC 3339, milliseconds in fields that end in `Ms`.
 
+mod delivery;
 pub(crate) mod event;
 mod job;
 mod new_job;
 mod phase;
 mod time;
+mod webhook;
 
+pub(crate) use delivery::{DeliveryDetailView, DeliveryStateName, DeliveryView};
 pub(crate) use job::{JobDetail, JobStateName, JobView};
 pub(crate) use new_job::{Created, NewJob, OnConflict};
 pub(crate) use phase::{FailureView, PhaseDetail, PhaseView};
 pub(crate) use time::{millis, parse_time, present, time};
+pub(crate) use webhook::{EndpointEdit, EndpointRequest, EndpointView, HealthView};

@@ -30,6 +30,7 @@ async fn care(engine: &Engine) {
     let mut unclaimed = HashSet::new();
     let mut since_look = Stopwatch::start();
     let mut since_prune = Stopwatch::start();
+    let prune_interval = engine.config.prune_interval();
     let mut pruned_once = false;
     loop {
         // Jitter keeps the caretakers of many processes apart.
@@ -37,13 +38,14 @@ async fn care(engine: &Engine) {
         tokio::select! {
             () = engine.attention.notified() => {}
             () = tokio::time::sleep(interval.saturating_sub(since_look.elapsed())) => {}
+            () = tokio::time::sleep(prune_interval.saturating_sub(since_prune.elapsed())) => {}
         }
         let mut looked = look_after(engine).await;
         if since_look.elapsed() >= interval {
             since_look = Stopwatch::start();
             looked = looked.and(reconcile(engine, &mut unclaimed).await);
         }
-        if !pruned_once || since_prune.elapsed() >= engine.config.prune_interval {
+        if !pruned_once || since_prune.elapsed() >= prune_interval {
             (pruned_once, since_prune) = (true, Stopwatch::start());
             looked = looked.and(prune(engine).await);
         }

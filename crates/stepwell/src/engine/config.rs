@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use stepwell_core::retention::Retention;
 
+/// How often retention looks, at most and at least.
+const PRUNE_INTERVAL_MIN: Duration = Duration::from_secs(1);
+const PRUNE_INTERVAL_MAX: Duration = Duration::from_mins(1);
+
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) node: String,
@@ -13,8 +17,6 @@ pub(crate) struct Config {
     pub(crate) blocking_threads: usize,
     /// How often the caretaker looks.
     pub(crate) care_interval: Duration,
-    /// How often retention looks.
-    pub(crate) prune_interval: Duration,
     /// How long a phase has that a shutdown has told to stop.
     pub(crate) abort_grace: Duration,
 }
@@ -23,6 +25,10 @@ impl Config {
     /// When a cancelled job is ended by force. Its own process comes first, at the end of the grace period.
     pub(crate) fn cancel_deadline(&self) -> Duration {
         self.cancel_grace + Duration::from_secs(2)
+    }
+    /// How often retention looks: often enough for the shortest time that something is kept.
+    pub(crate) fn prune_interval(&self) -> Duration {
+        (self.retention.shortest_age() / 2).clamp(PRUNE_INTERVAL_MIN, PRUNE_INTERVAL_MAX)
     }
     pub(crate) fn beat_interval(&self) -> Duration {
         self.lease_ttl / 3
@@ -39,7 +45,6 @@ impl Default for Config {
             cancel_grace: Duration::from_secs(10),
             blocking_threads: cores.max(4),
             care_interval: Duration::from_secs(5),
-            prune_interval: Duration::from_mins(1),
             abort_grace: Duration::from_secs(1),
         }
     }

@@ -28,7 +28,7 @@ pub struct Replay {
     pub endpoint: Option<String>,
     /// About this job.
     pub job: Option<JobId>,
-    /// Only these; then nothing else is looked at.
+    /// Only these; then nothing else is looked at but the endpoint, which must be theirs.
     pub ids: Vec<JobId>,
     /// In this state: failed ones unless said otherwise. Those that wait are sent at once.
     pub state: Option<DeliveryState>,
@@ -52,13 +52,16 @@ pub struct Replayed {
 }
 
 impl Webhooks<'_> {
-    /// A page of deliveries.
+    /// A page of deliveries. It may hold less than was asked for, or nothing, although there is a next one.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn deliveries(&self, filter: DeliveryFilter, page: PageRequest) -> Result<Page<Delivery>> {
+        let order = page.order;
         let found = self.outbox().store.list(job_filter(&filter), page).await?;
-        Ok(Page { items: found.items.iter().map(Delivery::of).collect(), next: found.next })
+        let over = found.items.iter().any(|job| filter.ends_at(job, order));
+        let wanted = found.items.iter().filter(|job| filter.is_in_window(job));
+        Ok(Page { items: wanted.map(Delivery::of).collect(), next: found.next.filter(|_| !over) })
     }
     /// A delivery, with what is sent and how each attempt went.
     ///
@@ -104,15 +107,17 @@ impl Webhooks<'_> {
             endpoint: replay.endpoint.clone(),
             job: replay.job,
             state: Some(replay.state.unwrap_or(DeliveryState::Failed)),
+            since: replay.since,
+            until: replay.until,
         };
         let mut done = Replayed { replayed: 0, next: replay.after };
         loop {
             let at_once = REPLAY_BATCH.min(limit - done.replayed);
-            let page = PageRequest { order: Order::NewestFirst, limit: at_once, after: done.next };
+            let order = Order::NewestFirst;
+            let page = PageRequest { order, limit: at_once, after: done.next };
             let found = self.outbox().store.list(job_filter(&filter), page).await?;
-            let over =
-                found.items.iter().any(|job| replay.since.is_some_and(|since| job.enqueued_at < since));
-            let wanted: Vec<&JobRecord> = found.items.iter().filter(|job| replay.is_in_window(job)).collect();
+            let over = found.items.iter().any(|job| filter.ends_at(job, order));
+            let wanted: Vec<&JobRecord> = found.items.iter().filter(|job| filter.is_in_window(job)).collect();
             done.replayed += self.send_all_again(&wanted).await?;
             done.next = found.next.filter(|_| !over);
             if done.next.is_none() || done.replayed >= limit {
@@ -126,7 +131,11 @@ impl Webhooks<'_> {
         }
         let mut found = Vec::with_capacity(replay.ids.len());
         for id in &replay.ids {
-            found.push(self.find_delivery(*id).await?);
+            let job = self.find_delivery(*id).await?;
+            if replay.endpoint.as_deref().is_some_and(|endpoint| delivery::queue_of(endpoint) != job.queue) {
+                return Err(no_such(*id));
+            }
+            found.push(job);
         }
         let wanted: Vec<&JobRecord> = found.iter().collect();
         Ok(Replayed { replayed: self.send_all_again(&wanted).await?, next: None })
@@ -161,13 +170,6 @@ impl Webhooks<'_> {
     async fn find_delivery(&self, id: JobId) -> Result<JobRecord> {
         let job = self.outbox().store.job(id).await?;
         job.filter(|job| &*job.kind == webhook::KIND).ok_or_else(|| no_such(id))
-    }
-}
-
-impl Replay {
-    fn is_in_window(&self, job: &JobRecord) -> bool {
-        self.since.is_none_or(|since| job.enqueued_at >= since)
-            && self.until.is_none_or(|until| job.enqueued_at < until)
     }
 }
 

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use stepwell_core::{
     Event as LogEvent, Job as JobRecord, JobId, JobState, Json, Name, Result, Timestamp,
     machine::NewJob,
+    store::Order,
     webhook::{self, QUEUE},
 };
 use url::Url;
@@ -234,6 +235,30 @@ pub struct DeliveryFilter {
     pub job: Option<JobId>,
     /// In this state.
     pub state: Option<DeliveryState>,
+    /// That came to be at this time or later.
+    pub since: Option<Timestamp>,
+    /// That came to be before this time.
+    pub until: Option<Timestamp>,
+}
+
+impl DeliveryFilter {
+    /// Whether a delivery came to be in the time that is asked for.
+    pub(super) fn is_in_window(&self, job: &JobRecord) -> bool {
+        !self.is_before(job) && !self.is_after(job)
+    }
+    /// Whether nothing that comes next on pages of this order can be in that time, once this delivery was on one.
+    pub(super) fn ends_at(&self, job: &JobRecord, order: Order) -> bool {
+        match order {
+            Order::NewestFirst => self.is_before(job),
+            Order::OldestFirst => self.is_after(job),
+        }
+    }
+    fn is_before(&self, job: &JobRecord) -> bool {
+        self.since.is_some_and(|since| job.enqueued_at < since)
+    }
+    fn is_after(&self, job: &JobRecord) -> bool {
+        self.until.is_some_and(|until| job.enqueued_at >= until)
+    }
 }
 
 #[cfg(test)]

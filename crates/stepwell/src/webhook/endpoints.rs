@@ -282,7 +282,10 @@ impl Webhooks<'_> {
             PutSetting { scope: scope.clone(), key: id.to_owned(), value: Some(value.clone()), expected };
         let versions = self.outbox().store.put_settings(vec![put]).await?;
         let version = versions.first().copied().unwrap_or(0);
-        let setting = Setting { scope, key: id.to_owned(), version, at: self.now(), value };
+        // The store says when it was written.
+        let found = self.outbox().store.setting(ENDPOINTS.into(), id.to_owned()).await?;
+        let at = found.filter(|found| found.version == version).map_or_else(|| self.now(), |found| found.at);
+        let setting = Setting { scope, key: id.to_owned(), version, at, value };
         Ok(stored.show(&setting))
     }
 }

@@ -81,7 +81,11 @@ impl WebhookOptions {
         self.idle = true;
         self
     }
-    pub(crate) fn check(&self) -> Result<()> {
+    /// Whether every network was one.
+    ///
+    /// # Errors
+    /// Which was not. Opening the queue says the same.
+    pub fn check(&self) -> Result<()> {
         self.mistake.clone().map_or(Ok(()), Err)
     }
 }
