@@ -2,7 +2,8 @@
 
 use std::{
     fmt::Display,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
 };
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -10,16 +11,17 @@ use stepwell_core::{
     Clock, Error, JobId, Json, Name, Result,
     job::Progress,
     lease::Fence,
-    limits,
-    machine::{Command, LogLine},
+    machine::Command,
     phase::idempotency_key,
     store::{Request, Store},
 };
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(doc)]
+use crate::limits;
 use crate::{
     engine::{Stop, Why},
+    notes::{self, Notes},
     phase_error::PhaseResult,
 };
 
@@ -74,44 +76,21 @@ impl PhaseRun {
         }
         written.map(drop)
     }
-}
-
-/// What a phase has said and nobody has written down yet.
-pub(crate) struct Notes {
-    said: Mutex<Said>,
-    clock: Clock,
-    /// Woken when there is something to write down and there was nothing before.
-    pub(crate) dirty: Notify,
-}
-
-#[derive(Default)]
-struct Said {
-    progress: Option<Progress>,
-    lines: Vec<LogLine>,
-}
-
-impl Notes {
-    pub(crate) fn new(clock: Clock) -> Self {
-        Self { said: Mutex::default(), clock, dirty: Notify::new() }
+    /// Writes what a handler has finished, however long that takes while the phase may go on: it must not be done again
+    /// because a disk was full.
+    pub(crate) async fn write_in_any_case(&self, command: Command) -> Result<()> {
+        let mut pause = Duration::from_millis(20);
+        loop {
+            match self.write(command.clone()).await {
+                Err(error) if error.is_transient() && !self.cancelled.is_cancelled() => {
+                    tracing::warn!(job = %self.id, %error, "failed to record an element; trying again");
+                }
+                outcome => return outcome,
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
     }
-    /// Takes what was said since the last time, as a command.
-    pub(crate) fn take(&self) -> Option<Command> {
-        let Said { progress, lines } = std::mem::take(&mut *lock(&self.said));
-        (progress.is_some() || !lines.is_empty()).then_some(Command::Annotate { progress, lines })
-    }
-    /// Whether there is nothing to take.
-    pub(crate) fn is_empty(&self) -> bool {
-        let said = lock(&self.said);
-        said.progress.is_none() && said.lines.is_empty()
-    }
-    fn say(&self, change: impl FnOnce(&mut Said)) {
-        change(&mut lock(&self.said));
-        self.dirty.notify_one();
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<J> Ctx<J> {
@@ -177,39 +156,38 @@ impl<J> Ctx<J> {
         self.shared.idempotency_key.get_or_init(|| idempotency_key(*id, stored_name, *discarded))
     }
 
-    /// Says how far the phase has got. Never blocks and never fails: what is said is written at most once a second.
+    /// Says how far the phase has got. Never blocks and never fails: what is said is written at most once a second, and
+    /// what cannot be written is kept for the next time, or for the end of the phase.
     pub fn progress(&self, done: u64, total: u64) {
-        self.shared.notes.say(|said| said.progress = Some(Progress { done, total, note: None }));
+        self.shared.notes.progress(Progress { done, total, note: None });
     }
     /// As [`progress`](Self::progress), with a word about it, at most [`limits::NOTE_BYTES_MAX`] bytes.
     pub fn progress_note(&self, done: u64, total: u64, note: impl Display) {
         let note = Some(note.to_string());
-        self.shared.notes.say(|said| said.progress = Some(Progress { done, total, note }));
+        self.shared.notes.progress(Progress { done, total, note });
     }
     /// Adds a line to the job's log, at most [`limits::LOG_LINE_BYTES_MAX`] bytes. Written as progress is; the last
     /// [`limits::LOG_LINES_MAX`] lines are kept.
     pub fn log(&self, line: impl Display) {
-        let notes = &self.shared.notes;
-        let line =
-            LogLine { at: notes.clock.now(), phase: Some(self.shared.phase.clone()), text: line.to_string() };
-        notes.say(|said| {
-            if said.lines.len() >= limits::LOG_LINES_MAX {
-                said.lines.remove(0);
-            }
-            said.lines.push(line);
-        });
+        self.shared.notes.log(&self.shared.phase, line.to_string());
     }
 
     /// Durably stores how far this phase has got, so that its next try can go on from there.
     ///
     /// # Errors
     /// If the value cannot be encoded or is larger than [`limits::CHECKPOINT_BYTES_MAX`]; if the lease was lost; or if
-    /// the store fails.
+    /// the store fails. Then the value is not stored yet, but kept: it is stored with the end of the phase, if no later
+    /// one has been.
     pub async fn save_cursor<C: Serialize + Sync>(&self, cursor: &C) -> PhaseResult<()> {
         let value = Json::of(cursor)?;
-        let phase = self.shared.phase.clone();
-        self.shared.write(Command::SaveCheckpoint { phase, value: value.clone() }).await?;
-        *lock(&self.shared.checkpoint) = Some(value);
+        let (phase, notes) = (self.shared.phase.clone(), &self.shared.notes);
+        let nth = notes.begin_save(&value);
+        let saved = self.shared.write(Command::SaveCheckpoint { phase, value: value.clone() }).await;
+        if saved.as_ref().err().is_none_or(|error| !error.is_transient()) {
+            notes.forget_cursor(nth);
+        }
+        saved?;
+        *notes::lock(&self.shared.checkpoint) = Some(value);
         Ok(())
     }
     /// What was stored last by [`save_cursor`](Self::save_cursor), in this try or in an earlier one.
@@ -217,7 +195,7 @@ impl<J> Ctx<J> {
     /// # Errors
     /// If the stored value is not what `C` expects.
     pub fn cursor<C: DeserializeOwned>(&self) -> PhaseResult<Option<C>> {
-        let stored = lock(&self.shared.checkpoint).clone();
+        let stored = notes::lock(&self.shared.checkpoint).clone();
         Ok(stored.map(|stored| stored.decode()).transpose()?)
     }
 

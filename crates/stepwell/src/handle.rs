@@ -62,14 +62,14 @@ impl<J> JobHandle<J> {
     /// # Errors
     /// As there.
     pub async fn cancel(&self) -> Result<JobState> {
-        self.stepwell.cancel(self.id).await
+        self.stepwell.cancel(self.real_id().await?).await
     }
     /// As [`Stepwell::retry`].
     ///
     /// # Errors
     /// As there.
     pub async fn retry(&self) -> Result<()> {
-        self.stepwell.retry(self.id).await
+        self.stepwell.retry(self.real_id().await?).await
     }
     /// Where the job stands.
     ///
@@ -80,10 +80,30 @@ impl<J> JobHandle<J> {
     }
     /// The job as it stands.
     ///
+    /// A job that was written into the inbox exists from when it is taken in, within milliseconds of the commit. If its
+    /// row turned out to stand for a job that already existed, this is that job.
+    ///
     /// # Errors
-    /// If it does not exist, or the store fails.
+    /// If it does not exist (yet), was refused in the inbox, or the store fails.
     pub async fn record(&self) -> Result<JobRecord> {
-        self.stepwell.job(self.id).await
+        let store = &self.stepwell.engine.store;
+        if let Some(job) = store.job(self.id).await? {
+            return Ok(job);
+        }
+        match store.inbox_outcome(self.id).await? {
+            Some(InboxOutcome::Refused(problem)) => Err(Error::invalid("inbox row", problem)),
+            // Taken in between the two looks, if it is not another job.
+            Some(InboxOutcome::Job(job)) => self.stepwell.job(job).await,
+            None => Err(Error::no_such_job(self.id)),
+        }
+    }
+    /// The id of the job that this handle stands for: another one than its own if it was written into the inbox, and
+    /// stood for a job that already existed.
+    async fn real_id(&self) -> Result<JobId> {
+        match self.from_inbox {
+            false => Ok(self.id),
+            true => Ok(self.record().await?.id),
+        }
     }
     /// Waits until the job has ended, and answers with it.
     ///

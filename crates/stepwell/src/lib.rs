@@ -26,6 +26,7 @@ mod handle;
 mod in_sqlite;
 mod inputs;
 mod job;
+mod notes;
 mod phase_error;
 mod phase_fn;
 mod plan;

@@ -127,7 +127,7 @@ async fn each<W: Worker>(
                 input_hash: phase::short_hash(input.get()),
                 result: result.clone(),
             };
-            phase_run.write(command).await?;
+            phase_run.write_in_any_case(command).await?;
             Ok::<_, PhaseError>((place, result))
         }
     };

@@ -194,10 +194,15 @@ async fn a_row_that_stands_for_another_job_is_waited_for_through_that() {
         }
     };
     soon("the inbox is empty", taken_in).await;
+    let record = third.record().await.unwrap();
+    assert_eq!((record.id, record.state), (first.id(), JobState::Running), "the handle follows its row");
+    assert_eq!(third.state().await.unwrap(), JobState::Running);
     speller.open_gate();
     let result = soon("the first job ends", first.result()).await.unwrap();
     assert_eq!(soon("and with it the second", waiting).await.unwrap().unwrap(), result);
     assert_eq!(soon("and the third", third.result()).await.unwrap(), result);
+    assert_eq!(third.cancel().await.unwrap(), JobState::Completed, "what is asked of it follows, too");
+    assert!(third.retry().await.unwrap_err().is_wrong_state());
     workers.shutdown(Duration::from_secs(10)).await.unwrap();
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     panic::AssertUnwindSafe,
+    pin::pin,
     sync::{Arc, Mutex, OnceLock, atomic::Ordering},
     time::Duration,
 };
@@ -16,7 +17,8 @@ use stepwell_core::{
 };
 
 use crate::{
-    ctx::{Notes, Owner, PhaseRun},
+    ctx::{Owner, PhaseRun},
+    notes::Notes,
     phase_error::{PhaseError, Verdict},
     registered::{AnyWorker, Given},
 };
@@ -138,7 +140,7 @@ impl Flight {
         } else {
             boundary
         };
-        let mut commands: Vec<Command> = phase_run.notes.take().into_iter().collect();
+        let mut commands = phase_run.notes.rest(&phase.name);
         self.conclude(&mut commands, &phase, position, outcome, boundary);
         self.record(commands, &phase.name).await
     }
@@ -220,8 +222,8 @@ impl Flight {
         let timeout = spec.timeout_ms.map(Duration::from_millis);
         let handler = AssertUnwindSafe(self.worker.clone().run(position, given)).catch_unwind();
         let config = &self.engine.config;
-        let writing = self.write_notes(phase_run);
-        tokio::select! {
+        let mut writing = pin!(self.write_notes(phase_run));
+        let outcome = tokio::select! {
             biased;
             outcome = handler => match outcome {
                 Ok(returned) => Outcome::Returned(returned),
@@ -231,27 +233,37 @@ impl Flight {
                 Outcome::Dropped(self.stop.why().unwrap_or(Why::Lost))
             }
             () = sleep_or_forever(timeout) => Outcome::TimedOut(timeout.unwrap_or_default()),
-            () = writing => Outcome::Dropped(Why::Lost),
+            () = &mut writing => return Outcome::Dropped(Why::Lost),
+        };
+        if phase_run.notes.end() {
+            // It arrives before the end does, or comes back and goes with the end.
+            tokio::select! {
+                () = writing => {}
+                () = self.stop.run_out(Duration::MAX, Duration::MAX) => {}
+            }
         }
+        outcome
     }
 
-    /// Writes down what the phase says while it runs. Ends only when the lease was lost.
+    /// Writes down what the phase says while it runs. Ends when the lease was lost, and when the phase has ended while
+    /// it wrote.
     async fn write_notes(&self, phase_run: &PhaseRun) {
+        let notes = &phase_run.notes;
         loop {
-            phase_run.notes.dirty.notified().await;
+            notes.dirty.notified().await;
             tokio::time::sleep(NOTES_INTERVAL).await;
-            if phase_run.notes.is_empty() {
-                continue;
-            }
-            let Some(notes) = phase_run.notes.take() else { continue };
-            match phase_run.write(notes).await {
-                Err(error) if error.is_lease_lost() => {
-                    self.stop.ask(Why::Lost);
-                    return;
+            let Some(said) = notes.take() else { continue };
+            let unwritten = match phase_run.write(said.clone()).await {
+                Ok(()) => None,
+                Err(error) if error.is_lease_lost() => return,
+                // A full disk must not end the phase, nor take what it said.
+                Err(error) => {
+                    tracing::warn!(job = %phase_run.id, %error, "failed to write progress; it is kept");
+                    error.is_transient().then_some(said)
                 }
-                // Progress is told again with the next report; a full disk must not end the phase.
-                Err(error) => tracing::warn!(job = %phase_run.id, %error, "failed to write progress"),
-                Ok(()) => {}
+            };
+            if notes.written(unwritten) {
+                return;
             }
         }
     }
@@ -268,6 +280,8 @@ impl Flight {
         let spec = &self.worker.spec().phases[position];
         let error = match outcome {
             Outcome::Returned(Ok(result)) => {
+                // A cursor is for the next try, and there is none.
+                commands.retain(|command| matches!(command, Command::Annotate { .. }));
                 commands.push(Command::CompletePhase { phase: phase.name.clone(), result });
                 match boundary {
                     Boundary::GoOn => commands.push(Command::StartPhase),
@@ -338,7 +352,9 @@ impl Flight {
                     retry: Retry::never(),
                     jitter: 0.0,
                 };
-                commands = vec![failure];
+                // What it had to say is recorded all the same.
+                commands.retain(|command| matches!(command, Command::Annotate { .. }));
+                commands.push(failure);
                 continue;
             }
             if !error.is_transient() || self.stop.why() == Some(Why::Lost) {
