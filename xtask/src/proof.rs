@@ -1,14 +1,18 @@
 //! `cargo xtask proof`: the proofs that take longer than a change can wait for, at a size of one's choice.
 //!
 //! A proof is a test target of its crate. It reads its size from the environment and prints its seed, so that a
-//! failing run can be repeated with `--seed`.
+//! failing run can be repeated with `--seed`. Those that need more than Rust (Python, a browser) say what is missing.
 
 use std::process::Command;
 
 use crate::{cargo, error::Error};
 
-pub(crate) const ARGUMENTS: &str = "[machine|properties|kill9|shutdown|powerloss|webhooks] \
-    [--states|--cases|--rounds N] [--seed S] [--tier pr|nightly|release]";
+pub(crate) const ARGUMENTS: &str = "[machine|properties|kill9|shutdown|powerloss|webhooks|outward|fuzzed|signatures|\
+    browser|crowd] [--states|--cases|--rounds|--examples|--clients N] [--seed S] [--tier pr|nightly|release]";
+
+/// Test targets that are not among the tests of every change, because they take more than Rust or more than a minute.
+/// What does not run there must compile there all the same.
+pub(crate) const APART: [&str; 4] = ["browser", "crowd", "fuzzed", "signatures"];
 
 struct Proof {
     name: &'static str,
@@ -18,7 +22,8 @@ struct Proof {
     filter: Option<&'static str>,
     /// Features of the package that the proof needs beside the default ones.
     features: Option<&'static str>,
-    size: Size,
+    /// Without one, there is only one size.
+    size: Option<Size>,
     seed_env: Option<&'static str>,
 }
 
@@ -38,13 +43,13 @@ const PROOFS: &[Proof] = &[
         target: Some("explore"),
         filter: None,
         features: None,
-        size: Size {
+        size: Some(Size {
             flag: "--states",
             env: "STEPWELL_EXPLORE_STATES",
             pr: 300_000,
             nightly: 10_000_000,
             release: 100_000_000,
-        },
+        }),
         seed_env: None,
     },
     Proof {
@@ -54,7 +59,13 @@ const PROOFS: &[Proof] = &[
         filter: Some("properties"),
         features: None,
         // At 60 operations a case, the nightly size already is the ten million operations a release asks for.
-        size: Size { flag: "--cases", env: "PROPTEST_CASES", pr: 2_000, nightly: 200_000, release: 200_000 },
+        size: Some(Size {
+            flag: "--cases",
+            env: "PROPTEST_CASES",
+            pr: 2_000,
+            nightly: 200_000,
+            release: 200_000,
+        }),
         seed_env: None,
     },
     Proof {
@@ -63,13 +74,13 @@ const PROOFS: &[Proof] = &[
         target: Some("kill9"),
         filter: None,
         features: None,
-        size: Size {
+        size: Some(Size {
             flag: "--rounds",
             env: "STEPWELL_KILL9_ROUNDS",
             pr: 100,
             nightly: 10_000,
             release: 100_000,
-        },
+        }),
         seed_env: Some("STEPWELL_KILL9_SEED"),
     },
     Proof {
@@ -79,13 +90,13 @@ const PROOFS: &[Proof] = &[
         filter: None,
         features: None,
         // A round may wait for a grace period to pass, so there are fewer of them than of kill9.
-        size: Size {
+        size: Some(Size {
             flag: "--rounds",
             env: "STEPWELL_SHUTDOWN_ROUNDS",
             pr: 100,
             nightly: 2_000,
             release: 20_000,
-        },
+        }),
         seed_env: None,
     },
     Proof {
@@ -94,13 +105,13 @@ const PROOFS: &[Proof] = &[
         target: Some("powerloss"),
         filter: None,
         features: None,
-        size: Size {
+        size: Some(Size {
             flag: "--rounds",
             env: "STEPWELL_POWERLOSS_ROUNDS",
             pr: 3_000,
             nightly: 300_000,
             release: 1_000_000,
-        },
+        }),
         seed_env: Some("STEPWELL_POWERLOSS_SEED"),
     },
     Proof {
@@ -109,14 +120,78 @@ const PROOFS: &[Proof] = &[
         target: Some("webhook_kill9"),
         filter: None,
         features: Some("webhooks,crash-points"),
-        size: Size {
+        size: Some(Size {
             flag: "--rounds",
             env: "STEPWELL_WEBHOOKS_ROUNDS",
             pr: 54,
             nightly: 5_000,
             release: 50_000,
-        },
+        }),
         seed_env: Some("STEPWELL_WEBHOOKS_SEED"),
+    },
+    Proof {
+        name: "outward",
+        package: "stepwell-cli",
+        target: Some("outward"),
+        filter: None,
+        features: None,
+        size: Some(Size {
+            flag: "--rounds",
+            env: "STEPWELL_OUTWARD_ROUNDS",
+            pr: 54,
+            nightly: 3_000,
+            release: 30_000,
+        }),
+        seed_env: Some("STEPWELL_OUTWARD_SEED"),
+    },
+    Proof {
+        name: "fuzzed",
+        package: "stepwell-cli",
+        target: Some("fuzzed"),
+        filter: None,
+        features: None,
+        size: Some(Size {
+            flag: "--examples",
+            env: "STEPWELL_FUZZED_EXAMPLES",
+            pr: 30,
+            nightly: 1_000,
+            release: 10_000,
+        }),
+        seed_env: Some("STEPWELL_FUZZED_SEED"),
+    },
+    Proof {
+        name: "signatures",
+        package: "stepwell-cli",
+        target: Some("signatures"),
+        filter: None,
+        features: None,
+        size: None,
+        seed_env: None,
+    },
+    Proof {
+        name: "browser",
+        package: "stepwell-cli",
+        target: Some("browser"),
+        filter: None,
+        features: None,
+        size: None,
+        seed_env: None,
+    },
+    Proof {
+        name: "crowd",
+        package: "stepwell-cli",
+        target: Some("crowd"),
+        filter: None,
+        features: None,
+        // One machine has ports and files for not much more.
+        size: Some(Size {
+            flag: "--clients",
+            env: "STEPWELL_CROWD_CLIENTS",
+            pr: 2_000,
+            nightly: 10_000,
+            release: 18_000,
+        }),
+        seed_env: None,
     },
 ];
 
@@ -161,7 +236,7 @@ impl Request {
             match word.as_str() {
                 "--tier" => request.tier = tier(value()?)?,
                 "--seed" => request.seed = Some(number(word, value()?)?),
-                "--rounds" | "--states" | "--cases" => {
+                "--rounds" | "--states" | "--cases" | "--examples" | "--clients" => {
                     request.size = Some((word.clone(), number(word, value()?)?));
                 }
                 flag if flag.starts_with('-') => {
@@ -196,7 +271,9 @@ impl Request {
 impl Proof {
     fn command(&self, request: &Request) -> Result<Command, Error> {
         let mut command = self.test(&["--nocapture"])?;
-        command.env(self.size.env, self.count(request)?.to_string());
+        if let Some((env, count)) = self.count(request)? {
+            command.env(env, count.to_string());
+        }
         match (request.seed, self.seed_env) {
             (Some(seed), Some(env)) => _ = command.env(env, seed.to_string()),
             // A seed given for all proofs goes to those that have one.
@@ -208,17 +285,30 @@ impl Proof {
         Ok(command)
     }
 
-    fn count(&self, request: &Request) -> Result<u64, Error> {
-        match (&request.size, request.tier) {
-            (Some((flag, count)), _) if flag == self.size.flag => Ok(*count),
-            (Some((flag, _)), _) => Err(Error::usage(format!(
-                "`proof {}` is sized with `{}`, but was given `{flag}`",
-                self.name, self.size.flag
-            ))),
-            (None, Tier::Pr) => Ok(self.size.pr),
-            (None, Tier::Nightly) => Ok(self.size.nightly),
-            (None, Tier::Release) => Ok(self.size.release),
-        }
+    /// The variable that holds the size, and the size.
+    fn count(&self, request: &Request) -> Result<Option<(&'static str, u64)>, Error> {
+        let size = match (&self.size, &request.size) {
+            (None, None) => return Ok(None),
+            (None, Some((flag, _))) => {
+                return Err(Error::usage(format!(
+                    "`proof {}` has one size, but was given `{flag}`",
+                    self.name
+                )));
+            }
+            (Some(size), _) => size,
+        };
+        let count = match (&request.size, request.tier) {
+            (Some((flag, count)), _) if flag == size.flag => *count,
+            (Some((flag, _)), _) => {
+                let (name, right) = (self.name, size.flag);
+                let message = format!("`proof {name}` is sized with `{right}`, but was given `{flag}`");
+                return Err(Error::usage(message));
+            }
+            (None, Tier::Pr) => size.pr,
+            (None, Tier::Nightly) => size.nightly,
+            (None, Tier::Release) => size.release,
+        };
+        Ok(Some((size.env, count)))
     }
 
     fn test(&self, words: &[&str]) -> Result<Command, Error> {
@@ -306,7 +396,8 @@ mod tests {
     fn the_smallest_tier_is_the_default_and_tiers_grow() {
         assert_eq!(request("machine").unwrap().tier, Tier::Pr);
         for Proof { name, size, .. } in PROOFS {
-            assert!(size.pr < size.nightly && size.nightly <= size.release, "{name}");
+            let grows = |size: &Size| size.pr < size.nightly && size.nightly <= size.release;
+            assert!(size.as_ref().is_none_or(grows), "{name}");
         }
     }
 
@@ -318,6 +409,7 @@ mod tests {
             ("kill9 --rounds many", "`many`"),
             ("kill9 --states 5", "`--states`"),
             ("machine --seed 5", "`--seed`"),
+            ("signatures --rounds 5", "`--rounds`"),
             ("kill9 shutdown", "`shutdown`"),
             ("kill9 --tier hourly", "`hourly`"),
             ("kill9 --fast", "`--fast`"),
