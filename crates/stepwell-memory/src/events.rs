@@ -80,12 +80,12 @@ impl State {
         }
         page
     }
-    pub(crate) fn history(&self, key: i64, after_seq: u64) -> Vec<Event> {
-        let rows = self.histories.range((key, 0)..=(key, u64::MAX));
+    pub(crate) fn history(&self, key: i64, after: u64, limit: usize) -> Vec<Event> {
+        let rows = self.histories.range((key, after.saturating_add(1))..=(key, u64::MAX));
         rows.filter_map(|((_, pos), ())| self.events.get(pos))
-            .filter(|row| row.packed.last_job_seq > after_seq)
+            .take(limit.clamp(1, limits::PAGE_MAX))
             .flat_map(|row| row.packed.clone().expand())
-            .filter(|event| event.job_seq > after_seq)
+            .filter(|event| event.pos > after)
             .collect()
     }
 }

@@ -132,8 +132,8 @@ impl Store for Memory {
     fn events(&self, after: u64, limit: usize, filter: EventFilter) -> Answer<'_, EventPage> {
         self.look(move |state| state.page_of_events(after, limit, &filter))
     }
-    fn history(&self, id: JobId, after_seq: u64) -> Answer<'_, Vec<Event>> {
-        self.look(move |state| state.key(id).map_or_else(Vec::new, |key| state.history(key, after_seq)))
+    fn history(&self, id: JobId, after: u64, limit: usize) -> Answer<'_, Vec<Event>> {
+        self.look(move |state| state.key(id).map_or_else(Vec::new, |key| state.history(key, after, limit)))
     }
     fn queues(&self) -> Answer<'_, Vec<Queue>> {
         self.look(|state| state.queues.iter().map(|(_, queue)| queue.clone()).collect())

@@ -10,6 +10,9 @@ FROM sw_event WHERE last_pos > ?1 ORDER BY last_pos LIMIT ?2
 SELECT last_pos, n, job_uuid, kind, queue, last_job_seq, run, at, types, prev_pos, data
 FROM sw_event WHERE last_pos = ?1
 
+-- name: before
+SELECT prev_pos FROM sw_event WHERE last_pos = ?1
+
 -- name: last_of
 SELECT last_event_pos FROM sw_job WHERE uuid = ?1
 

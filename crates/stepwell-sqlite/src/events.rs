@@ -1,5 +1,7 @@
 //! The event log, as it is read.
 
+use std::collections::VecDeque;
+
 use rusqlite::{OptionalExtension, Row, params};
 use stepwell_core::{
     Event, JobId, Result, Timestamp,
@@ -44,7 +46,7 @@ impl Reader {
             while let Some(row) = rows.next()? {
                 next = row.get::<_, i64>(0)?.cast_unsigned();
                 if sieve.passes(row)? {
-                    packed.push(unpack(row, conn, dictionary)?.0);
+                    packed.push(unpack(row, conn, dictionary)?);
                 }
             }
             Ok((packed, next))
@@ -55,41 +57,46 @@ impl Reader {
         Ok(EventPage { events, next, floor: head.floor_pos, head: head.next_pos - 1 })
     }
 
-    /// The events of one job, found by walking back from its last one: no index has to be kept for it.
-    pub(crate) fn history(&mut self, id: JobId, after_seq: u64) -> Result<Vec<Event>> {
+    /// The events of one job, found by walking back from its last one: no index has to be kept for it. On the way only
+    /// places are kept, and of these no more than what is asked for.
+    pub(crate) fn history(&mut self, id: JobId, after: u64, limit: usize) -> Result<Vec<Event>> {
         let Self { conn, dictionary } = self;
-        let mut walk = || {
+        let limit = limit.clamp(1, limits::PAGE_MAX);
+        let first = i64::try_from(after).unwrap_or(i64::MAX);
+        let walk = || {
             let mut last = conn.prepare_cached(sql!("event", "last_of"))?;
             let mut pos: i64 =
                 last.query_row([&id.as_bytes()[..]], |row| row.get(0)).optional()?.unwrap_or(0);
-            let mut statement = conn.prepare_cached(sql!("event", "at"))?;
-            let mut found = Vec::new();
-            while pos > 0 {
-                let step = statement.query_row([pos], |row| unpack(row, conn, dictionary)).optional()?;
+            let mut before = conn.prepare_cached(sql!("event", "before"))?;
+            let mut places = VecDeque::new();
+            while pos > first {
                 // The rest was removed by retention.
-                let Some((packed, prev_pos)) = step else { break };
-                pos = prev_pos;
-                if packed.last_job_seq <= after_seq {
-                    break;
-                }
-                found.push(packed);
+                let Some(earlier) = before.query_row([pos], |row| row.get(0)).optional()? else { break };
+                places.push_front(pos);
+                places.truncate(limit);
+                pos = earlier;
             }
-            Ok(found)
+            Ok(places)
         };
-        let found: Vec<Packed> = walk().map_err(error::of("read a job's history"))?;
-        let events = found.into_iter().rev().flat_map(Packed::expand);
-        Ok(events.filter(|event| event.job_seq > after_seq).collect())
+        let places = walk().map_err(error::of("read a job's history"))?;
+        let read = || {
+            let mut statement = conn.prepare_cached(sql!("event", "at"))?;
+            let row = |pos| statement.query_row([pos], |row| unpack(row, conn, dictionary));
+            places.into_iter().map(row).collect::<rusqlite::Result<Vec<Packed>>>()
+        };
+        let found = read().map_err(error::of("read a job's history"))?;
+        Ok(found.into_iter().flat_map(Packed::expand).filter(|event| event.pos > after).collect())
     }
 }
 
-/// Decodes a row of the log, and where the job's row before it stands.
+/// Decodes a row of the log.
 fn unpack(
     row: &Row<'_>,
     conn: &rusqlite::Connection,
     dictionary: &mut crate::dictionary::Dictionary,
-) -> rusqlite::Result<(Packed, i64)> {
+) -> rusqlite::Result<Packed> {
     let drafts: Vec<Draft> = row::json(10, row.get_ref(10)?.as_str()?)?;
-    let packed = Packed {
+    Ok(Packed {
         last_pos: row.get::<_, i64>(0)?.cast_unsigned(),
         job: JobId::from_bytes(row.get(2)?),
         kind: dictionary.name(conn, row.get(3)?)?,
@@ -98,6 +105,5 @@ fn unpack(
         run: row.get(6)?,
         at: Timestamp::from_micros(row.get(7)?),
         drafts,
-    };
-    Ok((packed, row.get(9)?))
+    })
 }

@@ -332,8 +332,8 @@ impl Store for Sqlite {
     fn events(&self, after: u64, limit: usize, filter: EventFilter) -> Answer<'_, EventPage> {
         self.read(move |reader| reader.events(after, limit, &filter))
     }
-    fn history(&self, id: JobId, after_seq: u64) -> Answer<'_, Vec<Event>> {
-        self.read(move |reader| reader.history(id, after_seq))
+    fn history(&self, id: JobId, after: u64, limit: usize) -> Answer<'_, Vec<Event>> {
+        self.read(move |reader| reader.history(id, after, limit))
     }
     fn queues(&self) -> Answer<'_, Vec<Queue>> {
         self.read(Reader::queues)

@@ -46,8 +46,8 @@ fn a_job_is_enqueued_claimed_and_completed() {
     );
     assert_eq!((events.next, events.head, events.floor), (7, 7, 1));
     assert_eq!(store.head(), 7);
-    assert_eq!(wait(store.history(id, 0)).unwrap(), events.events);
-    assert_eq!(wait(store.history(id, 4)).unwrap(), events.events[4..]);
+    assert_eq!(wait(store.history(id, 0, 100)).unwrap(), events.events);
+    assert_eq!(wait(store.history(id, 4, 100)).unwrap(), events.events[4..]);
 
     let counts = wait(store.counts()).unwrap();
     assert_eq!(counts.len(), 1);

@@ -124,6 +124,7 @@ macro_rules! cases {
                 positions_are_dense_and_in_commit_order
                 a_jobs_own_order_has_no_gap
                 a_history_can_be_read_from_anywhere
+                a_history_can_be_read_piece_by_piece
                 one_commits_events_can_be_read_from_their_middle
                 pages_join_without_loss
                 a_page_without_a_match_still_moves_on

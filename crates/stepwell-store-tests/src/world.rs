@@ -7,6 +7,7 @@ use stepwell_core::{
     Timestamp, Token,
     event::EventFilter,
     lease::Fence,
+    limits,
     machine::{Command, NewJob},
     retention::Retention,
     session::Session,
@@ -154,7 +155,7 @@ impl World {
     }
     /// A job's events.
     pub async fn history(&self, id: JobId) -> Vec<Event> {
-        self.store().history(id, 0).await.expect("the history can be read")
+        self.store().history(id, 0, limits::PAGE_MAX).await.expect("the history can be read")
     }
     /// The types of a job's events.
     pub async fn types(&self, id: JobId) -> Vec<&'static str> {

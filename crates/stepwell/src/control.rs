@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use stepwell_core::{
-    Error, Event, Job as JobRecord, JobId, JobState, Json, Name, Result,
+    Error, Job as JobRecord, JobId, JobState, Json, Name, Result,
     explain::{self, Explanation},
     lease::Fence,
+    limits,
     machine::{Command, Edit, LogLine, RetryFrom},
     name,
     plan::PlanSpec,
@@ -201,15 +202,21 @@ impl Stepwell {
     /// # Errors
     /// If the store fails.
     pub async fn history(&self, id: JobId) -> Result<Vec<crate::events::Event>> {
-        let events: Vec<Event> = self.engine.store.history(id, 0).await?;
-        Ok(events.into_iter().map(crate::events::Event::from).collect())
+        let (mut events, mut after) = (Vec::new(), 0);
+        loop {
+            let piece = self.engine.store.history(id, after, limits::PAGE_MAX).await?;
+            let Some(last) = piece.last() else { return Ok(events) };
+            after = last.pos;
+            events.extend(piece.into_iter().map(crate::events::Event::from));
+        }
     }
-    /// As [`history`](Self::history), in the form in which events go out.
+    /// The events of a job after a `pos`, out of at most `limit` of its changes, in the form in which events go out.
+    /// None are left if there is none.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn history_frames(&self, id: JobId) -> Result<Vec<Arc<Frame>>> {
-        let events: Vec<Event> = self.engine.store.history(id, 0).await?;
+    pub async fn history_frames(&self, id: JobId, after: u64, limit: usize) -> Result<Vec<Arc<Frame>>> {
+        let events = self.engine.store.history(id, after, limit).await?;
         Ok(events.into_iter().map(|event| Arc::new(Frame::new(event))).collect())
     }
     /// The newest plan of a kind that a worker has registered, and its generation.

@@ -125,8 +125,8 @@ pub trait Store: Send + Sync + 'static {
     fn counts(&self) -> Answer<'_, Vec<Count>>;
     /// Events after a `pos`, in order. At most `limit` stored rows are looked at.
     fn events(&self, after: u64, limit: usize, filter: EventFilter) -> Answer<'_, EventPage>;
-    /// The events of one job after a `job_seq`, in order, as far as they are kept.
-    fn history(&self, id: JobId, after_seq: u64) -> Answer<'_, Vec<Event>>;
+    /// The events of one job after a `pos`, in order, as far as they are kept, out of at most `limit` stored rows.
+    fn history(&self, id: JobId, after: u64, limit: usize) -> Answer<'_, Vec<Event>>;
     /// The queues that an operator has set something for.
     fn queues(&self) -> Answer<'_, Vec<Queue>>;
     /// The live sessions.

@@ -133,9 +133,16 @@ async fn admit(operating: &Operating, request: Request, next: Next) -> Result<Re
     let ticket = ticket_of(*need, parts.uri.query());
     let (grant, is_ticket) = match ticket {
         Some(ticket) => {
-            let taken = hub.tickets.take(&hub.stepwell, &ticket);
-            let detail = "the ticket does not exist, has ended, or was used; get a new one";
-            (taken.ok_or_else(|| Problem::new(Code::Unauthenticated, detail))?, true)
+            let refused = || {
+                let detail = "the ticket does not exist, has ended, or was used; get a new one";
+                Problem::new(Code::Unauthenticated, detail)
+            };
+            let taken = hub.tickets.take(&hub.stepwell, &ticket).ok_or_else(refused)?;
+            // It is worth no more than the token that it was given for.
+            if !hub.is_still_good(&taken).await {
+                return Err(refused());
+            }
+            (taken, true)
         }
         None => (hub.who(&parts).await?, false),
     };

@@ -1,13 +1,17 @@
 //! Whether another site's page sent the request.
 
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 
 /// Whether a browser sent this on behalf of another site's page.
 ///
 /// Browsers say so in `Sec-Fetch-Site`; older ones send at least `Origin` with what changes something. A bearer token
-/// is no cookie: nobody's browser adds it to a request by itself.
+/// is neither a cookie nor a password: nobody's browser adds it to a request by itself.
 pub(crate) fn is_cross_site(method: &Method, headers: &HeaderMap, host: &str) -> bool {
-    if headers.contains_key(header::AUTHORIZATION) {
+    let mut credentials = headers.get_all(header::AUTHORIZATION).iter();
+    let is_bearer = |value: &HeaderValue| {
+        value.as_bytes().get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "))
+    };
+    if credentials.next().is_some_and(is_bearer) && credentials.next().is_none() {
         return false;
     }
     let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
@@ -54,6 +58,9 @@ mod tests {
     fn other_sites_do_not() {
         assert!(crosses(Method::POST, &[("sec-fetch-site", "cross-site")]));
         assert!(crosses(Method::POST, &[("sec-fetch-site", "same-site")]));
+        // A password is sent along by the browser itself, whoever's page asks.
+        assert!(crosses(Method::POST, &[("sec-fetch-site", "cross-site"), ("authorization", "Basic YTpi")]));
+        assert!(crosses(Method::POST, &[("sec-fetch-site", "cross-site"), ("authorization", "Bearerx")]));
         assert!(crosses(Method::POST, &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")]));
         assert!(crosses(Method::GET, &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "cors")]));
         assert!(crosses(Method::POST, &[("origin", "http://evil.test")]));

@@ -139,6 +139,10 @@ impl Problem {
         problem.errors.push(Fault { pointer, code: Code::Validation.as_str(), detail });
         problem
     }
+    /// A name that only Stepwell itself uses.
+    pub(crate) fn reserved(pointer: &str) -> Self {
+        Self::of(pointer, "must not begin with `stepwell.`, which is Stepwell's own")
+    }
     pub(crate) fn not_found(what: &str) -> Self {
         Self::new(Code::NotFound, format!("there is no such {what}"))
     }

@@ -1,8 +1,11 @@
 //! What there is to know about one job.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::{Path, State, rejection::PathRejection},
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 use stepwell::{Explanation, Name};
@@ -22,7 +25,10 @@ pub(crate) struct Whole<T> {
     pub(crate) data: Vec<T>,
 }
 
-/// The phases of a job, with their results.
+/// Bytes of the results that a list of phases holds; one that does not fit in is asked for by itself.
+const RESULTS_BYTES_MAX: usize = 4 << 20;
+
+/// The phases of a job, with their results as far as they fit into 4 MiB.
 #[utoipa::path(
     get, path = "/api/v1/jobs/{id}/phases", tag = "jobs",
     params(("id" = String, Path, description = "The job's id", format = "uuid")),
@@ -33,14 +39,43 @@ pub(crate) async fn list_phases(
     Named(job): Named,
 ) -> Result<Json<Whole<PhaseDetail>>, Problem> {
     let mut data = Vec::with_capacity(job.phases.len());
+    let mut room = RESULTS_BYTES_MAX;
     for phase in &job.phases {
-        let result = match phase.result.is_some() {
-            true => hub.stepwell.phase_result(job.id, &phase.name).await?,
-            false => None,
+        let fits = phase.result.as_ref().and_then(|recorded| room.checked_sub(recorded.bytes));
+        let result = match fits {
+            Some(left) => {
+                room = left;
+                hub.stepwell.phase_result(job.id, &phase.name).await?
+            }
+            None => None,
         };
-        data.push(PhaseDetail { phase: PhaseView::from(phase), result });
+        let left_out = phase.result.is_some() && fits.is_none();
+        data.push(PhaseDetail { phase: PhaseView::from(phase), result, left_out });
     }
     Ok(Json(Whole { data }))
+}
+
+/// A phase of a job, with its result.
+#[utoipa::path(
+    get, path = "/api/v1/jobs/{id}/phases/{phase}", tag = "jobs",
+    params(("id" = String, Path, description = "The job's id", format = "uuid"),
+        ("phase" = String, Path, description = "The phase's name")),
+    responses((status = 200, description = "The phase", body = PhaseDetail)),
+)]
+pub(crate) async fn get_phase(
+    State(hub): State<Arc<Hub>>,
+    Named(job): Named,
+    names: Result<Path<HashMap<String, String>>, PathRejection>,
+) -> Result<Json<PhaseDetail>, Problem> {
+    // What is no text names no phase.
+    let name = names.ok().and_then(|Path(mut names)| names.remove("phase"));
+    let phase = job.phases.iter().find(|phase| name.as_deref() == Some(&*phase.name));
+    let phase = phase.ok_or_else(|| Problem::not_found("phase"))?;
+    let result = match phase.result.is_some() {
+        true => hub.stepwell.phase_result(job.id, &phase.name).await?,
+        false => None,
+    };
+    Ok(Json(PhaseDetail { phase: PhaseView::from(phase), result, left_out: false }))
 }
 
 /// A line of a job's log.

@@ -25,6 +25,7 @@ const KEY_BYTES_MAX: usize = 255;
 
 /// A request that counts once, and what tells it from others.
 pub(super) struct Once {
+    who: Arc<str>,
     key: String,
     fingerprint: String,
 }
@@ -43,12 +44,20 @@ impl Once {
         if !(1..=KEY_BYTES_MAX).contains(&key.len()) {
             return Err(wrong(format!("must be 1 to {KEY_BYTES_MAX} bytes of ASCII text")));
         }
-        // Each caller's keys are their own.
-        Ok(Some(Self { key: format!("{}/{key}", grant.who), fingerprint: hex(&Sha256::digest(body)) }))
+        let who = grant.who.clone();
+        Ok(Some(Self { who, key: key.to_owned(), fingerprint: hex(&Sha256::digest(body)) }))
+    }
+    /// For the one job of the request.
+    fn whole(&self) -> (String, String) {
+        self.part("job")
     }
     /// For one of several jobs of the request.
     pub(super) fn nth(&self, nth: usize) -> (String, String) {
-        (format!("{}#{nth}", self.key), self.fingerprint.clone())
+        self.part(&format!("jobs.{nth}"))
+    }
+    /// Each caller's keys are their own, whatever they are called: no two pairs of them are written alike.
+    fn part(&self, part: &str) -> (String, String) {
+        (format!("{}:{}:{part}:{}", self.who.len(), self.who, self.key), self.fingerprint.clone())
     }
 }
 
@@ -72,7 +81,7 @@ pub(crate) async fn create_job(
     headers: HeaderMap,
     JsonBody(new, bytes): JsonBody<NewJob>,
 ) -> Result<Response, Problem> {
-    let once = Once::read(&grant, &headers, &bytes)?.map(|once| (once.key, once.fingerprint));
+    let once = Once::read(&grant, &headers, &bytes)?.map(|once| once.whole());
     let handle = enqueue(&hub, &grant, &new, once).await?;
     let status = if handle.is_duplicate() { StatusCode::OK } else { StatusCode::CREATED };
     let created = Created { id: handle.id(), created: !handle.is_duplicate() };
@@ -95,13 +104,21 @@ pub(super) async fn enqueue(
 ) -> Result<JobHandle<Untyped>, Problem> {
     grant.expect(new.queue(), &new.kind)?;
     if stepwell::is_internal(&new.kind) {
-        return Err(Problem::of("#/kind", "must not begin with `stepwell.`, which is Stepwell's own"));
+        return Err(Problem::reserved("#/kind"));
+    }
+    if stepwell::is_internal(new.queue()) {
+        return Err(Problem::reserved("#/queue"));
     }
     let mut enqueue = new.enqueue(&hub.stepwell)?;
     if let Some((key, fingerprint)) = once {
         enqueue = enqueue.once(key, fingerprint);
     }
     let handle = enqueue.await?;
+    if handle.is_duplicate() && grant.is_limited() && !grant.covers_job(&handle.record().await?) {
+        // Which one it is, is not theirs to know.
+        let detail = "a job that is not for this token has this unique key";
+        return Err(Problem::new(Code::ConflictUnique, detail));
+    }
     match new.on_conflict {
         _ if !handle.is_duplicate() => {}
         None | Some(OnConflict::Return) => {}

@@ -9,7 +9,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
-use stepwell::{EventType, JobId};
+use stepwell::{EventType, JobId, is_internal};
 use utoipa::{IntoParams, ToSchema};
 
 use super::jobs::{Named, wait_of};
@@ -108,6 +108,9 @@ pub(crate) async fn follow_events(
 ) -> Result<Response, Problem> {
     let as_stream = is_stream_wanted(&headers)?;
     let asked = Asked::read(query.limit, query.wait_ms)?;
+    if query.kind.as_deref().is_some_and(is_internal) {
+        return Err(Problem::reserved("?kind"));
+    }
     let job = query.job.as_deref().map(str::parse::<JobId>).transpose();
     let wanted = Wanted {
         job: job.map_err(|_| Problem::of("?job", "is no job's id, which is a UUID"))?,
@@ -155,7 +158,7 @@ pub(crate) async fn follow_job(
         Start::Now => Start::After(0),
         start => start,
     };
-    let follow = Follow::begin_with_job(&hub, grant, &wanted, start).await?;
+    let follow = Follow::begin_with_job(&hub, grant, &wanted, job.id, start).await?;
     if as_stream {
         return live(&hub, follow, None);
     }

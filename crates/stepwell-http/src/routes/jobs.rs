@@ -9,7 +9,7 @@ use axum::{
 };
 use http::{StatusCode, header, request::Parts};
 use serde::Deserialize;
-use stepwell::{JobId, JobRecord, JobState, PhaseState};
+use stepwell::{JobId, JobRecord, JobState, PhaseState, is_internal};
 use utoipa::IntoParams;
 
 use crate::{
@@ -40,9 +40,9 @@ impl FromRequestParts<Arc<Hub>> for Named {
             Err(error) if error.is_not_found() => return Err(missing()),
             Err(error) => return Err(error.into()),
         };
-        // What is not theirs is not there: its existence is not told either.
+        // What is not theirs is not there: its existence is not told either. Deliveries have addresses of their own.
         let grant = parts.extensions.get::<Arc<Grant>>();
-        match grant.is_some_and(|grant| grant.covers_job(&job)) {
+        match !is_internal(&job.kind) && grant.is_some_and(|grant| grant.covers_job(&job)) {
             true => Ok(Self(job)),
             false => Err(missing()),
         }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Json, extract::State};
 use serde::Serialize;
-use stepwell::{Name, is_internal};
+use stepwell::{Name, Session, is_internal};
 use utoipa::ToSchema;
 
 use super::{aspects::Whole, queues::StateCounts};
@@ -58,29 +58,35 @@ pub(crate) struct PlannedPhase {
 
 async fn kinds(hub: &Hub, grant: &Grant, only: Option<&str>) -> Result<Vec<KindView>, Problem> {
     let (counts, sessions) = (hub.stepwell.counts().await?, hub.stepwell.sessions().await?);
-    let known = sessions.iter().flat_map(|session| session.kinds.iter().map(|(kind, _)| kind));
-    let names: BTreeSet<&Name> = counts.iter().map(|count| &count.kind).chain(known).collect();
+    // A token for some queues sees what is in them, and who works them.
+    let theirs: Vec<&Session> = sessions
+        .iter()
+        .filter(|session| session.queues.iter().any(|(queue, _)| grant.covers_queue(queue)))
+        .collect();
+    let known = theirs.iter().flat_map(|session| session.kinds.iter().map(|(kind, _)| kind));
+    let counted = counts.iter().filter(|count| grant.covers_queue(&count.queue)).map(|count| &count.kind);
+    let names: BTreeSet<&Name> = counted.chain(known).collect();
     let mut found = Vec::new();
     for name in names {
         if is_internal(name) || !grant.covers_kind(name) || only.is_some_and(|only| only != &**name) {
             continue;
         }
         let mut jobs = StateCounts::default();
-        let theirs = |count: &&stepwell::Count| count.kind == *name && grant.covers_queue(&count.queue);
-        counts.iter().filter(theirs).for_each(|count| jobs.add(count.state, count.n));
-        let works = |session: &&stepwell::Session| session.kinds.iter().any(|(kind, _)| kind == name);
+        let of_kind = |count: &&stepwell::Count| count.kind == *name && grant.covers_queue(&count.queue);
+        counts.iter().filter(of_kind).for_each(|count| jobs.add(count.state, count.n));
+        let works = |session: &&&Session| session.kinds.iter().any(|(kind, _)| kind == name);
         let plan = hub.stepwell.plan(name.clone()).await?;
         found.push(KindView {
             name: name.clone(),
             jobs,
-            workers: sessions.iter().filter(works).count() as u64,
+            workers: theirs.iter().filter(works).count() as u64,
             generation: plan.as_ref().map(|(_, generation)| *generation),
             phases: plan.map_or_else(Vec::new, |(plan, _)| {
                 let phase = |phase: &stepwell::PhaseSpec| PlannedPhase {
                     name: phase.name.clone(),
                     inputs: phase.inputs.clone(),
                     timeout_ms: phase.timeout_ms,
-                    queue: phase.queue.clone(),
+                    queue: phase.queue.clone().filter(|queue| grant.covers_queue(queue)),
                     max_tries: phase.retry.attempts(),
                     fan_out: phase.fan_out,
                 };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
-use stepwell::{JobFilter, JobState, Order, PageRequest, limits};
+use stepwell::{JobFilter, JobState, Order, PageRequest, is_internal, limits};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
@@ -129,6 +129,9 @@ pub(crate) async fn list_jobs(
         _ => return Err(Problem::of("?attr", "may stand there once; narrow the list down by tags or queue")),
     };
     let ListJobs { state, kind, queue, tag, unique_key, cursor, limit, order } = query;
+    if kind.as_deref().is_some_and(is_internal) {
+        return Err(Problem::reserved("?kind"));
+    }
     let filter = Filter { state, kind, queue, tag, attribute, unique_key };
     let (limit, order) = (limit_of(limit)?, order.unwrap_or_default());
     let cursors = Cursor::of("jobs", &(&filter, order));

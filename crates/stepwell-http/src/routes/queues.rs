@@ -183,7 +183,7 @@ pub(crate) async fn resume_queue(
 
 fn check(name: &str) -> Result<(), Problem> {
     match is_internal(name) {
-        true => Err(Problem::of("{name}", "must not begin with `stepwell.`, which is Stepwell's own")),
+        true => Err(Problem::reserved("{name}")),
         false => Ok(()),
     }
 }

@@ -9,7 +9,7 @@ use axum::{
 };
 use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
-use stepwell::{Edit, JobId, JobState, Json as Text, RetryFrom, Timestamp, When};
+use stepwell::{Edit, JobId, JobState, Json as Text, RetryFrom, Timestamp, When, is_internal};
 use utoipa::ToSchema;
 
 use super::jobs::Named;
@@ -168,6 +168,9 @@ pub(crate) async fn edit_job(
     JsonBody(asked, _): JsonBody<EditJob>,
 ) -> Result<Response, Problem> {
     if let Some(queue) = &asked.queue {
+        if is_internal(queue) {
+            return Err(Problem::reserved("#/queue"));
+        }
         grant.expect(queue, &job.kind)?;
     }
     let when = match (asked.delay_ms, &asked.run_at) {

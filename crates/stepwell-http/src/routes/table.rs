@@ -30,6 +30,7 @@ pub(crate) fn table(hub: Option<Arc<Hub>>) -> OpenApiRouter<Arc<Hub>> {
         .on(Scope::JobsManage, routes!(steer::rerun_job))
         .on(Scope::JobsManage, routes!(steer::run_job_now))
         .on(Scope::JobsRead, routes!(aspects::list_phases))
+        .on(Scope::JobsRead, routes!(aspects::get_phase))
         .on(Scope::JobsRead, routes!(aspects::list_logs))
         .on(Scope::JobsRead, routes!(aspects::explain_job))
         .on(Need::Ticket(Scope::EventsRead), routes!(events::follow_job))

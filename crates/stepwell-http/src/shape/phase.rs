@@ -84,6 +84,9 @@ pub(crate) struct PhaseDetail {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<serde_json::Value>)]
     pub(crate) result: Option<Json>,
+    /// Whether the result was left out because the list would be too long; ask for the phase by itself.
+    #[serde(rename = "resultLeftOut", skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) left_out: bool,
 }
 
 /// Why a job failed.

@@ -1,6 +1,6 @@
 //! Events as an event stream (WHATWG HTML, 9.2).
 
-use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
 use tokio::{sync::OwnedSemaphorePermit, time::Sleep};
 
-use super::follow::{Follow, Told};
+use super::follow::{Follow, Look, Told};
 use crate::{
     front::{Code, Problem},
     hub::Hub,
@@ -21,7 +21,9 @@ struct Live {
     follow: Follow,
     waiting: VecDeque<Bytes>,
     /// When the client is asked to come again.
-    end: std::pin::Pin<Box<Sleep>>,
+    end: Pin<Box<Sleep>>,
+    /// When it is next told that the stream lives, whatever else it is told.
+    beat: Pin<Box<Sleep>>,
     ended: bool,
     _permit: OwnedSemaphorePermit,
 }
@@ -47,6 +49,7 @@ pub(crate) fn live(hub: &Arc<Hub>, follow: Follow, place: Option<&str>) -> Resul
         // The comment opens the stream at once, also through a proxy that waits for the first bytes.
         waiting: VecDeque::from([Bytes::from(format!(": stepwell\nretry: {retry_ms}\n{place}\n"))]),
         end: Box::pin(tokio::time::sleep(age)),
+        beat: Box::pin(tokio::time::sleep(hub.options.heartbeat)),
         ended: false,
         _permit: permit,
     };
@@ -72,14 +75,18 @@ impl Live {
             if self.ended {
                 return None;
             }
+            // Also while there is always something to tell: its end does not wait for a quiet moment.
+            self.attend(false).await;
+            if self.ended || !self.waiting.is_empty() {
+                continue;
+            }
             match self.follow.look(usize::MAX).await {
-                Ok(told) if told.is_empty() => self.wait().await,
-                Ok(told) => {
-                    for told in &told {
-                        let frame = self.frame(told);
-                        self.waiting.push_back(frame);
-                    }
+                Ok(Look::Told(told)) => {
+                    let frames: Vec<Bytes> = told.iter().map(|told| self.frame(told)).collect();
+                    self.waiting.extend(frames);
                 }
+                Ok(Look::More) => {}
+                Ok(Look::Nothing) => self.attend(true).await,
                 Err(error) => {
                     // The client comes again with the last id that it saw, and nothing is lost.
                     if !error.is_closed() {
@@ -91,23 +98,35 @@ impl Live {
         }
     }
 
-    /// Waits for more, and says now and then that the stream lives.
-    async fn wait(&mut self) {
-        let heartbeat = self.hub.options.heartbeat;
-        tokio::select! {
-            more = self.follow.grown() => self.ended = !more,
-            () = tokio::time::sleep(heartbeat) => {
-                if self.hub.is_still_good(self.follow.grant()).await {
-                    // An id without data moves the place from which the client will resume, and raises no event.
-                    let place = self.hub.place(self.follow.pos());
-                    self.waiting.push_back(format!(":\nid: {place}\n\n").into());
-                } else {
-                    self.ended = true;
-                }
+    /// Does what is due; if asked to, waits until something is, or the log grows.
+    async fn attend(&mut self, wait: bool) {
+        let grown = async {
+            match wait {
+                true => self.follow.grown().await,
+                false => true,
             }
+        };
+        tokio::select! {
+            biased;
             () = self.end.as_mut() => self.ended = true,
             () = self.hub.draining.cancelled() => self.ended = true,
+            () = self.beat.as_mut() => self.say_that_it_lives().await,
+            more = grown => self.ended = !more,
         }
+    }
+
+    async fn say_that_it_lives(&mut self) {
+        self.beat.set(tokio::time::sleep(self.hub.options.heartbeat));
+        if !self.hub.is_still_good(self.follow.grant()).await {
+            self.ended = true;
+            return;
+        }
+        // An id without data moves the place from which the client will resume, and raises no event.
+        let place = match self.follow.is_caught_up() {
+            true => format!("id: {}\n", self.hub.place(self.follow.pos())),
+            false => String::new(),
+        };
+        self.waiting.push_back(format!(":\n{place}\n").into());
     }
 
     fn frame(&self, told: &Told) -> Bytes {

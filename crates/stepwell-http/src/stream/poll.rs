@@ -5,8 +5,11 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use utoipa::ToSchema;
 
-use super::follow::{Follow, Told};
+use super::follow::{Follow, Look, Told};
 use crate::{front::Problem, hub::Hub, shape::event::EventView};
+
+/// How long a request looks through events that are not wanted, if it would not wait longer anyhow.
+const SEARCH_MAX: Duration = Duration::from_secs(1);
 
 /// What has happened.
 #[derive(ToSchema)]
@@ -37,22 +40,30 @@ pub(crate) async fn poll(
     limit: usize,
     wait: Duration,
 ) -> Result<Bytes, Problem> {
-    let end = tokio::time::sleep(wait);
-    tokio::pin!(end);
+    let (end, search_end) = (tokio::time::sleep(wait), tokio::time::sleep(wait.max(SEARCH_MAX)));
+    tokio::pin!(end, search_end);
     let mut told = Vec::new();
     loop {
-        let found = follow.look(limit - told.len()).await?;
-        let nothing_new = found.is_empty();
-        told.extend(found);
-        if told.len() >= limit || (nothing_new && !told.is_empty()) {
-            break;
-        }
-        if nothing_new {
-            tokio::select! {
+        match follow.look(limit - told.len()).await? {
+            Look::Told(found) => {
+                told.extend(found);
+                if told.len() >= limit {
+                    break;
+                }
+            }
+            Look::Nothing if told.is_empty() => tokio::select! {
                 more = follow.grown() => if !more { break },
                 () = &mut end => break,
                 () = hub.draining.cancelled() => break,
-            }
+            },
+            Look::Nothing => break,
+            // An empty answer says how far it came, so that the next request goes on there.
+            Look::More => tokio::select! {
+                biased;
+                () = &mut search_end => break,
+                () = hub.draining.cancelled() => break,
+                () = std::future::ready(()) => {}
+            },
         }
     }
     // What was found and not yet told stands in the way of the place.

@@ -25,7 +25,10 @@ async fn operations(client: &Client) -> Vec<Operation> {
     for (path, item) in description["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             // A path that exists: what is refused must be refused for its caller, not for its address.
-            let path = path.replace("{id}", "00000000-0000-7000-8000-000000000000").replace("{name}", "mail");
+            let path = path
+                .replace("{id}", "00000000-0000-7000-8000-000000000000")
+                .replace("{name}", "mail")
+                .replace("{phase}", "check");
             let scope = operation["x-scope"].as_str();
             found.push(Operation {
                 method: method.to_uppercase().parse().unwrap(),

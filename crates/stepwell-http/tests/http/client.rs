@@ -163,6 +163,12 @@ impl Stream {
         assert!(self.waiting.is_empty());
         self.last.clone()
     }
+    /// The place that it has moved on to without an event.
+    pub(crate) async fn moved_from(&mut self, place: &str) -> String {
+        let moved = async { while self.last == place && self.take_more().await.is_some() {} };
+        tokio::time::timeout(SOON, moved).await.expect("the stream says that it lives");
+        self.last.clone()
+    }
     async fn read(&mut self) -> Option<Told> {
         loop {
             if let Some(told) = self.waiting.pop_front() {

@@ -117,6 +117,67 @@ async fn who_was_cut_off_before_the_first_event_comes_back_to_where_it_began() {
     server.stop().await;
 }
 
+/// Others' jobs, without a pause, until it is dropped.
+fn busy(client: &Client) -> tokio::task::JoinHandle<()> {
+    let client = client.clone();
+    tokio::spawn(async move {
+        loop {
+            client.enqueue("other", json!({})).await;
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_stream_lives_and_moves_on_while_others_are_busy() {
+    let options = |api: stepwell_http::Api| api.heartbeat(Duration::from_millis(200));
+    let (server, client) = Setup { work: false, options, ..Setup::default() }.serve().await;
+    let mut stream = client.follow("/api/v1/events?kind=sum", None).await;
+    let others = busy(&client);
+    let begun = stream.opened().await;
+    let moved = stream.moved_from(&begun).await;
+    assert_ne!(moved, begun, "what is not wanted is behind it, and need not be looked through again");
+    others.abort();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_revoked_ends_its_stream_however_much_there_is_to_tell() {
+    let options = |api: stepwell_http::Api| api.heartbeat(Duration::from_millis(200));
+    let (server, client) = Setup { work: false, options, ..Setup::default() }.serve().await;
+    let follower = client.with(&server.token([Scope::EventsRead], &[]).await);
+    let mut stream = follower.follow("/api/v1/events", None).await;
+    let ticket = follower.bare(Method::POST, "/api/v1/events/tickets").await.expect(201);
+    let others = busy(&client);
+    stream.next().await.unwrap();
+    let list = client.get("/api/v1/tokens").await.expect(200);
+    let scoped = |token: &&Value| token["scopes"] == json!(["events:read"]);
+    let id = list["data"].as_array().unwrap().iter().find(scoped).unwrap()["id"].as_str().unwrap().to_owned();
+    client.bare(Method::DELETE, &format!("/api/v1/tokens/{id}")).await.expect(204);
+    let mut told = 0;
+    while stream.next().await.is_some() {
+        told += 1;
+        assert!(told < 100_000, "it never ends");
+    }
+    others.abort();
+    let bare = Client { token: None, ..client.clone() };
+    let path = format!("/api/v1/events?ticket={}", ticket["ticket"].as_str().unwrap());
+    bare.get(&path).await.refused(401, "unauthenticated");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_matches_rarely_is_found_although_few_are_asked_for() {
+    let (server, client) = Setup { work: false, ..Setup::default() }.serve().await;
+    let jobs: Vec<Value> = (0..900).map(|_| json!({ "kind": "other", "payload": 1 })).collect();
+    for _ in 0..8 {
+        client.post("/api/v1/jobs/batch", json!({ "jobs": jobs })).await.expect(200);
+    }
+    let id = client.enqueue("sum", json!({})).await;
+    let page = client.get("/api/v1/events?after=0&kind=sum&limit=1").await.expect(200);
+    assert_eq!(page["events"][0]["jobId"], json!(id), "{page}");
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn filters_hold_for_streams_and_polls() {
     let (server, client) = Setup { work: false, ..Setup::default() }.serve().await;

@@ -348,3 +348,43 @@ async fn webhooks_take_their_scope_and_a_token_for_every_queue() {
     elsewhere.get(&format!("/api/v1/jobs/{job}/deliveries")).await.refused(404, "not-found");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_delivery_is_no_job_that_others_can_read_or_change() {
+    let (server, client) = serving().await;
+    let receiver = Receiver::answering(500).await;
+    let (path, _) = made(&client, &receiver).await;
+    client.bare(Method::POST, &format!("{path}/test")).await;
+    let delivery = reaches(&client, "/api/v1/deliveries", "waiting").await;
+    let job = format!("/api/v1/jobs/{}", delivery["id"].as_str().unwrap());
+    let scopes = [Scope::JobsRead, Scope::JobsManage, Scope::JobsEnqueue, Scope::EventsRead];
+    for client in [&client, &client.with(&server.token(scopes, &[]).await)] {
+        for part in ["", "/phases", "/phases/send", "/logs", "/explain", "/events", "/deliveries"] {
+            let reply = client.get(&format!("{job}{part}")).await;
+            assert!(matches!(reply.status.as_u16(), 403 | 404), "{part}: {reply:?}");
+        }
+        let forged = json!({ "payload": { "endpoint": null, "body": { "forged": true } } });
+        client.call(Method::PATCH, &job, forged).await.refused(404, "not-found");
+        client.post(&format!("{job}/rerun"), json!({ "fromPhase": "send" })).await.refused(404, "not-found");
+        client.bare(Method::DELETE, &job).await.refused(404, "not-found");
+        for verb in ["cancel", "retry", "run-now"] {
+            client.bare(Method::POST, &format!("{job}/{verb}")).await.refused(404, "not-found");
+        }
+        for path in ["/api/v1/jobs?kind=stepwell.webhook", "/api/v1/events?after=0&kind=stepwell.webhook"] {
+            let problem = client.get(path).await.refused(400, "validation");
+            assert_eq!(problem["errors"][0]["pointer"], "?kind", "{path}");
+        }
+        let queue = format!("stepwell.webhook.{}", path.rsplit('/').next().unwrap());
+        for (new, pointer) in [
+            (json!({ "kind": "sum", "payload": {}, "queue": queue }), "#/queue"),
+            (json!({ "kind": "stepwell.webhook", "payload": {} }), "#/kind"),
+        ] {
+            let problem = client.post("/api/v1/jobs", new).await.refused(400, "validation");
+            assert_eq!(problem["errors"][0]["pointer"], pointer);
+        }
+    }
+    let after =
+        client.get(&format!("/api/v1/deliveries/{}", delivery["id"].as_str().unwrap())).await.expect(200);
+    assert_eq!(after["state"], "waiting");
+    server.stop().await;
+}

@@ -36,13 +36,33 @@ pub async fn a_history_can_be_read_from_anywhere(w: &mut World) {
     let (_, hold) = w.claimed().await;
     w.finish(&hold).await;
     let history = w.history(hold.id).await;
-    for after in [0, 1, 2, 3, 8, 9, 50] {
-        let part = w.store().history(hold.id, after).await.expect("readable");
-        let expected: Vec<Event> = history.iter().filter(|event| event.job_seq > after).cloned().collect();
+    let last = history.last().expect("there are some").pos;
+    for after in (0..=last + 1).chain([u64::MAX]) {
+        let part = w.store().history(hold.id, after, 100).await.expect("readable");
+        let expected: Vec<Event> = history.iter().filter(|event| event.pos > after).cloned().collect();
         assert_eq!(part, expected, "after {after}");
     }
     let stranger = w.id();
-    assert!(w.store().history(stranger, 0).await.expect("readable").is_empty());
+    assert!(w.store().history(stranger, 0, 100).await.expect("readable").is_empty());
+}
+
+pub async fn a_history_can_be_read_piece_by_piece(w: &mut World) {
+    let (_, hold) = w.claimed().await;
+    w.finish(&hold).await;
+    let history = w.history(hold.id).await;
+    for limit in [1, 2, 3] {
+        let (mut read, mut after, mut pieces) = (Vec::new(), 0, 0);
+        loop {
+            let piece = w.store().history(hold.id, after, limit).await.expect("readable");
+            let Some(last) = piece.last() else { break };
+            after = last.pos;
+            pieces += 1;
+            read.extend(piece);
+        }
+        assert_eq!(read, history, "{limit} at a time");
+        // It was enqueued, claimed, and three phases ended.
+        assert_eq!(pieces, 5_usize.div_ceil(limit), "{limit} at a time");
+    }
 }
 
 pub async fn one_commits_events_can_be_read_from_their_middle(w: &mut World) {

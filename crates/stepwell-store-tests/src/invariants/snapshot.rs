@@ -126,7 +126,7 @@ impl Shown {
         }
         let payload = store.payload(job.id).await?;
         let log = store.log(job.id).await?;
-        let history = store.history(job.id, 0).await?;
+        let history = store.history(job.id, 0, limits::PAGE_MAX).await?;
         Ok(Self { job, payload, phases, log, history })
     }
 }

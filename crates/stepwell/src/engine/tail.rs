@@ -254,19 +254,25 @@ impl Follower {
         if let Some(frames) = self.ring_after(at_most) {
             return Ok(frames.map(Found::Events));
         }
-        let page = self.shared.store.events(self.cursor, PAGE.min(at_most), self.filter.clone()).await?;
+        // What few events match is looked for in whole pages, however few are asked for.
+        let rows = if self.filter == EventFilter::default() { PAGE.min(at_most) } else { PAGE };
+        let page = self.shared.store.events(self.cursor, rows, self.filter.clone()).await?;
         let oldest = page.floor;
         if self.cursor > page.head {
             self.cursor = oldest.saturating_sub(1);
             return Ok(Some(Found::Reset { oldest }));
         }
-        if self.cursor + 1 < oldest {
+        if self.cursor.saturating_add(1) < oldest {
             self.cursor = oldest - 1;
             return Ok(Some(Found::Gap { oldest }));
         }
         let moved = page.next > self.cursor;
-        self.cursor = page.next.max(self.cursor);
-        let frames = page.events.into_iter().map(|event| Arc::new(Frame::new(event))).collect();
+        // Those that are too many are found again by the next look.
+        self.cursor = match page.events.get(at_most.saturating_sub(1)) {
+            Some(last) if page.events.len() > at_most => last.pos,
+            _ => page.next.max(self.cursor),
+        };
+        let frames = page.events.into_iter().take(at_most).map(|event| Arc::new(Frame::new(event))).collect();
         Ok(moved.then_some(Found::Events(frames)))
     }
 
@@ -274,7 +280,7 @@ impl Follower {
     fn ring_after(&mut self, at_most: usize) -> Option<Option<Vec<Arc<Frame>>>> {
         let state = self.shared.lock();
         let (first, last) = (state.ring.front()?.pos(), state.ring.back()?.pos());
-        if !state.active || self.cursor + 1 < first || self.cursor > last {
+        if !state.active || self.cursor.saturating_add(1) < first || self.cursor > last {
             return None;
         }
         if self.cursor == last {
