@@ -7,6 +7,8 @@ mod access;
 mod client;
 #[path = "http/description.rs"]
 mod description;
+#[path = "http/guides.rs"]
+mod guides;
 #[path = "http/jobs.rs"]
 mod jobs;
 #[path = "http/limits.rs"]
