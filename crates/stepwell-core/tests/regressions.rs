@@ -8,6 +8,7 @@ use stepwell_core::{
     job::PlanRef,
     lease::Fence,
     machine::{self, Claim, Command, Context, Edit, NewJob, Reject, RetryFrom, Transition, Verdict},
+    schedule::When,
 };
 
 const NOW: Timestamp = Timestamp::from_micros(1_000_000_000);
@@ -125,6 +126,31 @@ fn an_edit_over_a_limit_does_not_get_past_the_machine() {
     let edit = Edit { queue: Some("x".repeat(201).into()), ..Edit::default() };
     let reject = by_operator(&job, &Command::Edit(edit)).unwrap_err();
     assert!(matches!(&reject, Reject::Invalid { field, .. } if field == "queue"), "{reject:?}");
+}
+
+#[test]
+fn what_a_job_of_stepwells_own_carries_is_nobodys_to_change() {
+    let new = NewJob::new(JobId::from_bytes([7; 16]), "stepwell.webhook", Json::null());
+    let mut job = machine::enqueue(&new, None, NOW).job;
+    let payload = Some(Json::null());
+    let edits = [
+        Edit { payload: payload.clone(), ..Edit::default() },
+        Edit { queue: Some("mine".into()), ..Edit::default() },
+        Edit { tags: Some(Vec::new()), ..Edit::default() },
+        Edit { attributes: Some([("source".into(), "other".into())].into()), ..Edit::default() },
+    ];
+    for edit in edits {
+        let reject = by_operator(&job, &Command::Edit(edit)).unwrap_err();
+        assert!(matches!(reject, Reject::Invalid { .. }), "{reject:?}");
+    }
+    let later = Edit { when: Some(When::Now), ..Edit::default() };
+    by_operator(&job, &Command::Edit(later)).unwrap();
+
+    job.state = JobState::Completed;
+    let rerun = |payload| Command::Retry { from: RetryFrom::Start, rerun: true, payload };
+    let reject = by_operator(&job, &rerun(payload)).unwrap_err();
+    assert!(matches!(reject, Reject::Invalid { .. }), "{reject:?}");
+    by_operator(&job, &rerun(None)).unwrap();
 }
 
 #[test]

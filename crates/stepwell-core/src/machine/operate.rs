@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    event::EventType,
+    event::{EventType, is_internal},
     job::{Job, JobState, Reason},
     json::Json,
     name::Name,
@@ -37,6 +37,7 @@ pub(super) fn retry(
     if let Some(holder) = context.unique_holder {
         return Err(Reject::UniqueTaken(holder));
     }
+    keep_as_made(job, [("payload", payload.is_some())])?;
     if let Some(payload) = payload {
         check_payload(payload).map_err(|error| Reject::refused(&error))?;
     }
@@ -105,6 +106,18 @@ pub(super) fn retry(
     Ok(draft.done())
 }
 
+/// What a job of Stepwell's own carries is what was decided when it was made, and nobody's to change: of a delivery
+/// this is the body that is signed, and where it goes.
+fn keep_as_made<const N: usize>(job: &Job, changes: [(&str, bool); N]) -> Result<(), Reject> {
+    match changes.into_iter().find(|(_, is_changed)| *is_changed && is_internal(&job.kind)) {
+        Some((field, _)) => Err(Reject::Invalid {
+            field: field.into(),
+            problem: "cannot be changed of Stepwell's own jobs".into(),
+        }),
+        None => Ok(()),
+    }
+}
+
 fn position_of(job: &Job, name: &Name) -> Result<usize, Reject> {
     job.phases.iter().position(|phase| phase.name == *name).ok_or_else(|| {
         let known: Vec<&str> = job.phases.iter().map(|phase| &*phase.name).collect();
@@ -119,6 +132,13 @@ pub(super) fn edit(job: &Job, edit: &Edit, now: Timestamp) -> Result<Transition,
     }
     // Here, and not only at the door: what breaks a limit must not get into a store, whoever asks.
     edit.check().map_err(|error| Reject::refused(&error))?;
+    let changes = [
+        ("payload", edit.payload.is_some()),
+        ("queue", edit.queue.is_some()),
+        ("tags", edit.tags.is_some()),
+        ("attributes", edit.attributes.is_some()),
+    ];
+    keep_as_made(job, changes)?;
     let mut draft = Draughtsman::of(job);
     let mut changed = serde_json::Map::new();
     if let Some(payload) = &edit.payload {

@@ -119,6 +119,8 @@ mutants! {
     retry_keeps_run in "fan-out" breaks "I25", "a retry in the same run";
     sequence_torn in "fan-out" breaks "I23", "an event without its number";
     payload_within_run in "edited" breaks "I4", "a payload changed while it runs";
+    internal_edited in "internal" breaks "I4", "one of Stepwell's own jobs changed by an edit";
+    internal_rerun in "internal" breaks "I4", "one of Stepwell's own jobs changed by a retry";
     version_ignored in "fan-out" breaks "I3", "a version that is not looked at";
     cancel_deaf in "fan-out" breaks "L2", "a cancel that only its owner can end";
     delete_alive in "edited" breaks "I1", "a deletion of a waiting job";
@@ -447,6 +449,18 @@ fn payload_within_run(job: &Job, fence: Fence, command: &Command, context: &Cont
     let edits = matches!(command, Command::Edit(_)) && job.state == JobState::Running;
     let mut decision = pretending((job, fence, command, context), edits, |job| job.state = JobState::Pending);
     decision.iter_mut().filter(|_| edits).for_each(|after| after.job.state = job.state);
+    decision
+}
+fn internal_edited(job: &Job, fence: Fence, command: &Command, context: &Context) -> Decision {
+    as_somebody_elses(job, fence, command, context, matches!(command, Command::Edit(_)))
+}
+fn internal_rerun(job: &Job, fence: Fence, command: &Command, context: &Context) -> Decision {
+    as_somebody_elses(job, fence, command, context, matches!(command, Command::Retry { .. }))
+}
+/// The decision on the same job of an application's kind.
+fn as_somebody_elses(job: &Job, fence: Fence, command: &Command, context: &Context, when: bool) -> Decision {
+    let mut decision = pretending((job, fence, command, context), when, |job| job.kind = "kind".into());
+    decision.iter_mut().for_each(|after| after.job.kind = job.kind.clone());
     decision
 }
 fn version_ignored(job: &Job, fence: Fence, command: &Command, context: &Context) -> Decision {

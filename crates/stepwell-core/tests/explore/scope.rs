@@ -73,7 +73,8 @@ impl Scope {
                 (Arc::new(spec), plan_ref)
             })
             .collect();
-        let (mut names, mut queues) = (Vec::<Name>::new(), vec![NewJob::DEFAULT_QUEUE.into()]);
+        let home = new.queue.clone().unwrap_or_else(|| NewJob::DEFAULT_QUEUE.into());
+        let (mut names, mut queues) = (Vec::<Name>::new(), vec![home]);
         queues.extend(edits.iter().filter_map(|edit| edit.queue.clone()));
         for phase in plans.iter().flat_map(|(spec, _)| &spec.phases) {
             if !names.contains(&phase.name) {
@@ -268,6 +269,22 @@ pub(crate) fn all(scale: u32) -> Vec<Scope> {
             ],
             webhooks: true,
             ..outline("edited", vec![vec![phase("a", &[]), gpu(phase("b", &["a"]))]])
+        },
+        // One of Stepwell's own: it may be put off, and sent again, and stays what it is.
+        Outline {
+            new: NewJob {
+                kind: "stepwell.webhook".into(),
+                queue: Some("stepwell.webhook.e".into()),
+                ..new_job()
+            },
+            edits: vec![
+                edit(Edit { payload: Some(Json::null()), when: Some(When::Now), ..Edit::default() }),
+                edit(Edit { queue: Some("other".into()), ..Edit::default() }),
+                edit(Edit { tags: Some(vec!["tag".into()]), ..Edit::default() }),
+                edit(Edit { attributes: Some([("key".into(), "value".into())].into()), ..Edit::default() }),
+                edit(Edit { when: Some(When::After(TICK)), priority: Some(1), ..Edit::default() }),
+            ],
+            ..outline("internal", vec![vec![phase("send", &[])]])
         },
         Outline {
             restores: true,

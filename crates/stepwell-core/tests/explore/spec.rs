@@ -5,7 +5,7 @@ use stepwell_core::{
     EventType, Job, JobState, Name, Phase, PhaseState,
     event::EventType as E,
     job::{PlanRef, Reason},
-    machine::{Command, Context, RetryFrom, Verdict},
+    machine::{Command, Context, Edit, RetryFrom, Verdict},
     retry::crash_delay,
     time::Timestamp,
 };
@@ -309,6 +309,11 @@ pub(crate) fn expect(
             .puts_back(true)
             .waits(Reason::Interrupted, now + crash_delay(job.crashes, *jitter))
             .says(&[E::Interrupted])),
+        Command::Retry { payload: Some(_), .. }
+            if job.state.is_terminal() && job.kind.starts_with("stepwell.") =>
+        {
+            Err("I4")
+        }
         Command::Retry { from, rerun, .. } => expect_retried(job, from, *rerun, context),
         Command::Expire => match job.expires_at {
             Some(at) if at <= now && job.state == JobState::Pending => Ok(same("T16")
@@ -320,6 +325,12 @@ pub(crate) fn expect(
         Command::Delete if context.held => Err("I46"),
         Command::Delete => Ok(Expected { removed: true, ..same("T17").says(&[E::Deleted]) }),
         Command::Edit(_) if job.state != JobState::Pending => Err("I4"),
+        Command::Edit(Edit { priority: _, when: _, payload, queue, tags, attributes })
+            if job.kind.starts_with("stepwell.")
+                && (payload.is_some() || queue.is_some() || tags.is_some() || attributes.is_some()) =>
+        {
+            Err("I4")
+        }
         Command::Edit(edit) => {
             let mut after = same("T18").says(&[E::Edited]);
             if let Some(queue) = &edit.queue {
