@@ -4,7 +4,8 @@
 SELECT body FROM sw_payload WHERE job_key = ?1
 
 -- name: insert_payload
-INSERT INTO sw_payload (job_key, body) VALUES (?1, ?2)
+INSERT OR FAIL INTO sw_payload (job_key, body)
+VALUES (?, ?)
 
 -- name: update_payload
 UPDATE sw_payload SET body = ?2 WHERE job_key = ?1

@@ -1,6 +1,6 @@
 -- name: insert
-INSERT INTO sw_event (last_pos, n, job_key, kind, queue, last_job_seq, run, at, types, prev_pos, job_uuid, data)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+INSERT OR FAIL INTO sw_event (last_pos, n, job_key, kind, queue, last_job_seq, run, at, types, prev_pos, job_uuid, data)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: after
 SELECT last_pos, n, job_uuid, kind, queue, last_job_seq, run, at, types, prev_pos, data

@@ -14,9 +14,9 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?
 
 -- name: insert_fresh
 -- A job as most of them are. The other columns are those of one that has not run, has no unique key and never expires.
-INSERT INTO sw_job (key, kind, queue, home_queue, priority, max_crashes, enqueued_at, available_at, ready, version,
+INSERT OR FAIL INTO sw_job (key, kind, queue, home_queue, priority, max_crashes, enqueued_at, available_at, ready, version,
     next_seq, last_event_pos, plan, plan_generation, uuid, phases, state, run, attempt, crashes, epoch)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, 0, 1, 0, 0, 0)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 1, 0, 0, 0)
 
 -- name: update
 -- Whatever may change. The three narrow updates below leave alone what a claim, a phase's end and a job's end leave alone,

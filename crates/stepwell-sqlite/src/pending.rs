@@ -12,7 +12,7 @@ use rusqlite::{
 use serde::Serialize;
 use stepwell_core::{Error, Json, Phases, Result, event::Draft};
 
-use crate::sql::sql;
+use crate::sql::{self, sql};
 
 /// Rows that wait at most.
 const ROWS_MAX: usize = 1_024;
@@ -28,6 +28,63 @@ pub(crate) struct Pending {
     inserts: Vec<Insert>,
     updates: Vec<Update>,
     events: Vec<Event>,
+    statements: Statements,
+}
+
+/// The statements that insert.
+#[derive(Debug)]
+struct Statements {
+    jobs: Rows,
+    payloads: Rows,
+    events: Rows,
+}
+
+impl Default for Statements {
+    fn default() -> Self {
+        Self {
+            jobs: Rows::of(sql!("job", "insert_fresh")),
+            payloads: Rows::of(sql!("beside", "insert_payload")),
+            events: Rows::of(sql!("event", "insert")),
+        }
+    }
+}
+
+/// A statement that inserts one row, and the same for many.
+#[derive(Debug)]
+struct Rows {
+    one: &'static str,
+    many: String,
+}
+
+impl Rows {
+    fn of(one: &'static str) -> Self {
+        Self { one, many: sql::for_rows(one) }
+    }
+
+    /// Inserts rows. `bind` begins at the given place, and answers with the place after the last one it used.
+    fn write<T>(
+        &self,
+        conn: &Connection,
+        rows: &[T],
+        bind: impl Fn(&mut Bound<'_>, usize, &T) -> rusqlite::Result<usize>,
+    ) -> rusqlite::Result<()> {
+        let (groups, rest) = rows.as_chunks::<{ sql::ROWS }>();
+        if !groups.is_empty() {
+            let mut many = Bound(conn.prepare_cached(&self.many)?);
+            for group in groups {
+                group.iter().try_fold(1, |next, row| bind(&mut many, next, row))?;
+                many.run()?;
+            }
+        }
+        if !rest.is_empty() {
+            let mut one = Bound(conn.prepare_cached(self.one)?);
+            for row in rest {
+                bind(&mut one, 1, row)?;
+                one.run()?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A text in the buffer.
@@ -134,22 +191,19 @@ impl Pending {
     }
 
     fn write_inserts(&self, conn: &Connection) -> rusqlite::Result<()> {
-        if self.inserts.is_empty() {
-            return Ok(());
-        }
-        let mut jobs = Bound(conn.prepare_cached(sql!("job", "insert_fresh"))?);
-        let mut payloads = Bound(conn.prepare_cached(sql!("beside", "insert_payload"))?);
-        for insert in &self.inserts {
-            let next = jobs.numbers(1, &insert.numbers)?;
-            let next = jobs.plan(next, insert.plan)?;
-            jobs.blob(next, Some(&insert.uuid))?;
-            jobs.text(next + 1, self.text(&insert.phases))?;
-            jobs.run()?;
-            payloads.numbers(1, &insert.numbers[..1])?;
-            payloads.text(2, insert.payload.as_str().as_bytes())?;
-            payloads.run()?;
-        }
-        Ok(())
+        let Statements { jobs, payloads, .. } = &self.statements;
+        jobs.write(conn, &self.inserts, |row, first, insert| {
+            let next = row.numbers(first, &insert.numbers)?;
+            let next = row.plan(next, insert.plan)?;
+            row.blob(next, Some(&insert.uuid))?;
+            row.text(next + 1, self.text(&insert.phases))?;
+            Ok(next + 2)
+        })?;
+        payloads.write(conn, &self.inserts, |row, first, insert| {
+            let next = row.numbers(first, &insert.numbers[..1])?;
+            row.text(next, insert.payload.as_str().as_bytes())?;
+            Ok(next + 1)
+        })
     }
 
     /// In the order in which they were decided: a job may be among them more than once.
@@ -188,17 +242,12 @@ impl Pending {
     }
 
     fn write_events(&self, conn: &Connection) -> rusqlite::Result<()> {
-        if self.events.is_empty() {
-            return Ok(());
-        }
-        let mut insert = Bound(conn.prepare_cached(sql!("event", "insert"))?);
-        for event in &self.events {
-            let next = insert.numbers(1, &event.numbers)?;
-            insert.blob(next, Some(&event.uuid))?;
-            insert.text(next + 1, self.text(&event.data))?;
-            insert.run()?;
-        }
-        Ok(())
+        self.statements.events.write(conn, &self.events, |row, first, event| {
+            let next = row.numbers(first, &event.numbers)?;
+            row.blob(next, Some(&event.uuid))?;
+            row.text(next + 1, self.text(&event.data))?;
+            Ok(next + 2)
+        })
     }
 
     fn text(&self, text: &Text) -> &[u8] {

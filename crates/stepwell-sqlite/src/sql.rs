@@ -19,6 +19,19 @@ macro_rules! sql {
 }
 pub(crate) use sql;
 
+/// Rows that [`for_rows`] inserts at once.
+pub(crate) const ROWS: usize = 16;
+
+/// The same `INSERT`, for many rows. SQLite opens the table and each of its indexes once for all of them, which is a
+/// third of what a small row costs.
+///
+/// The statement must say `OR FAIL`: otherwise SQLite copies every page first, to be able to take back half of it.
+/// Whoever runs it takes back the transaction.
+pub(crate) fn for_rows(statement: &str) -> String {
+    let (head, row) = statement.rsplit_once("VALUES ").unwrap_or((statement, ""));
+    format!("{head}VALUES {}", vec![row; ROWS].join(", "))
+}
+
 const MARK: &[u8] = b"-- name: ";
 
 /// The text of a statement, without its name and the comments that follow it.
@@ -79,6 +92,13 @@ mod tests {
         let file = "-- About.\n\n-- name: ab\n-- Why.\nSELECT 1\n    FROM a\n\n-- name: a\nSELECT 2\n";
         assert_eq!(named(file, "ab"), "SELECT 1\n    FROM a");
         assert_eq!(named(file, "a"), "SELECT 2");
+    }
+
+    #[test]
+    fn many_rows_are_one_row_again_and_again() {
+        let many = for_rows("INSERT OR FAIL INTO a (b, c)\nVALUES (?, 0)");
+        assert_eq!(many.matches("(?, 0)").count(), ROWS);
+        assert!(many.starts_with("INSERT OR FAIL INTO a (b, c)\nVALUES (?, 0), (?, 0)"), "{many}");
     }
 
     #[test]
