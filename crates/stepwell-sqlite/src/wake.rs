@@ -60,15 +60,14 @@ mod imp {
     /// The shortest time between two stirs: under load every commit is an event.
     const PAUSE: Duration = Duration::from_millis(1);
 
-    /// How long after an event to look again, so long after it; none if whatever it told of must long have happened.
-    fn next_look(since_event: Duration) -> Option<Timespec> {
-        let millis = match since_event.as_millis() {
-            0..30 => 1,
-            30..1_000 => 4,
-            1_000..10_000 => 50,
-            _ => return None,
-        };
-        Some(Timespec { tv_sec: 0, tv_nsec: millis * 1_000_000 })
+    /// A commit that has not shown by then is not waited for any longer.
+    const LOOK_MAX: Duration = Duration::from_secs(10);
+
+    /// How long to wait for the next look, so long after an event; none if whatever it told of must long have happened.
+    /// A commit is seen later than it could be by at most an eighth of what its disk took, and the looks after one are
+    /// few, because each costs an idle process a little.
+    fn next_look(since_event: Duration) -> Option<Duration> {
+        (since_event < LOOK_MAX).then(|| PAUSE.max(since_event / 8))
     }
 
     pub(super) type Stop = Arc<OwnedFd>;
@@ -90,6 +89,7 @@ mod imp {
         let mut last_event: Option<Stopwatch> = None;
         loop {
             let look = last_event.and_then(|at| next_look(at.elapsed()));
+            let look = look.and_then(|look| Timespec::try_from(look).ok());
             let mut fds = [PollFd::new(&*log.stop, PollFlags::IN), PollFd::new(&log.events, PollFlags::IN)];
             match poll(&mut fds, look.as_ref()) {
                 Ok(0) if look.is_some() => {}
