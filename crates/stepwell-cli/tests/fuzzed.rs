@@ -67,7 +67,7 @@ async fn furnish(client: &Client) -> String {
         let made =
             client.post("/api/v1/jobs", &new(json!({ "payload": payload }))).await.unwrap().good("a job");
         made["id"].as_str().unwrap().clone_into(&mut ended);
-        let path = format!("/api/v1/jobs/{ended}?until=finished&waitMs=30000");
+        let path = format!("/api/v1/jobs/{ended}?waitMs=30000");
         let job = client.get(&path).await.unwrap().good("the job");
         assert!(job["state"] == "failed" || job["state"] == "completed", "{job}");
     }

@@ -12,6 +12,8 @@ use std::{
 fn stepwell(place: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stepwell"));
     command.args(arguments).current_dir(place).env_remove("STEPWELL_STORE").env_remove("STEPWELL_LISTEN");
+    // Whatever the program can be made to say is looked at.
+    command.env("STEPWELL_LOG", "trace");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -138,8 +138,24 @@ fn cause(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(cause, _)| cause);
     match error.classify() {
-        serde_json::error::Category::Data => format!("is wrong: {text}"),
+        serde_json::error::Category::Data => format!("is wrong: {}", without_value(text)),
         _ => format!("is not JSON: {text} at byte {}", error.column()),
+    }
+}
+
+/// Whoever asks knows what was sent. A text in the wrong place may be a secret, and problems end up in logs.
+fn without_value(text: &str) -> String {
+    let leads = ["invalid type: string ", "invalid value: string ", "unknown variant "];
+    let value = leads.into_iter().find_map(|lead| {
+        // The last one: the value may hold the same words.
+        let (_, expected) = text.strip_prefix(lead)?.rsplit_once(", expected ")?;
+        Some(format!("{}, expected {expected}", lead.trim_end()))
+    });
+    let text = value.unwrap_or_else(|| text.to_owned());
+    // What a type is called in here says nothing to others.
+    match text.rsplit_once(", expected struct ") {
+        Some((found, _)) => format!("{found}, expected an object"),
+        None => text,
     }
 }
 
@@ -180,6 +196,22 @@ mod tests {
             (r#"[]"#, "#"),
         ] {
             assert_eq!(pointer_of(text), pointer, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_sent_in_the_wrong_place_is_not_repeated() {
+        for (text, detail) in [
+            (
+                r#"{"kind":"a","delayMs":"hunter2, expected u64"}"#,
+                "is wrong: invalid type: string, expected u64",
+            ),
+            (r#"{"kind":"a","inner":"hunter2"}"#, "is wrong: invalid type: string, expected a map"),
+            (r#""hunter2""#, "is wrong: invalid type: string, expected an object"),
+            (r#"{"kind":7}"#, "is wrong: invalid type: integer `7`, expected a string"),
+        ] {
+            let problem = decode::<Asked>(text.as_bytes()).unwrap_err();
+            assert_eq!(problem.errors[0].detail, detail, "{text}");
         }
     }
 
