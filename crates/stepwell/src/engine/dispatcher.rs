@@ -212,12 +212,11 @@ async fn wait(engine: &Engine, for_slot: bool) {
     };
     let until_due = due.since(clock.now()).min(look);
     let something = async {
-        match for_slot {
-            true => engine.flights.freed.notified().await,
-            false => tokio::select! {
-                () = engine.work.notified() => {}
-                () = tokio::time::sleep(until_due) => {}
-            },
+        tokio::select! {
+            () = engine.flights.freed.notified() => {}
+            // Without a free slot, more work is no reason to look.
+            () = engine.work.notified(), if !for_slot => {}
+            () = tokio::time::sleep(until_due), if !for_slot => {}
         }
     };
     drained_or(engine, something).await;

@@ -14,7 +14,7 @@ use super::stop::{Stop, Why};
 /// The jobs under way, and the slots that they take.
 pub(crate) struct Flights {
     state: Mutex<State>,
-    /// Woken when a slot becomes free.
+    /// Woken when a slot becomes free that a claim has missed.
     pub(crate) freed: Notify,
     /// Woken when a slot of a lane becomes free.
     pub(crate) lane_freed: Notify,
@@ -44,6 +44,33 @@ struct Slots {
     replaced: usize,
     /// Whether the queue is one that comes and goes, with claims of its own.
     lane: bool,
+    /// Whether a claim left the queue out, because there was no free slot. Of the others, the claim found out that
+    /// there is nothing more to do, and a slot that becomes free there changes nothing.
+    missed: bool,
+}
+
+/// Who may go on when a slot has become free.
+enum Waiting {
+    Claims,
+    LaneClaims,
+    Nobody,
+}
+
+impl Slots {
+    fn new(limit: usize, lane: bool) -> Self {
+        Self { limit, used: 0, replaced: 0, lane, missed: false }
+    }
+    fn free(&self) -> usize {
+        self.limit.saturating_sub(self.used)
+    }
+    fn give_back(&mut self) -> Waiting {
+        self.used = self.used.saturating_sub(1);
+        match self.lane {
+            true => Waiting::LaneClaims,
+            false if self.free() > 0 && std::mem::take(&mut self.missed) => Waiting::Claims,
+            false => Waiting::Nobody,
+        }
+    }
 }
 
 struct Entry {
@@ -67,9 +94,7 @@ enum Slot {
 
 impl Flights {
     pub(crate) fn new(queues: &BTreeMap<Name, usize>) -> Self {
-        let slots = |(queue, limit): (&Name, &usize)| {
-            (queue.clone(), Slots { limit: *limit, used: 0, replaced: 0, lane: false })
-        };
+        let slots = |(queue, limit): (&Name, &usize)| (queue.clone(), Slots::new(*limit, false));
         let state = State { flights: HashMap::new(), slots: queues.iter().map(slots).collect() };
         Self {
             state: Mutex::new(state),
@@ -83,23 +108,24 @@ impl Flights {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The free slots, queue by queue.
+    /// The free slots, queue by queue, for a claim.
     pub(crate) fn lanes(&self) -> Vec<Lane> {
-        let state = self.lock();
-        let free = |(queue, slots): (&Name, &Slots)| {
-            let at_most = slots.limit.saturating_sub(slots.used);
+        let mut state = self.lock();
+        let free = |(queue, slots): (&Name, &mut Slots)| {
+            let at_most = slots.free();
+            slots.missed = at_most == 0;
             (at_most > 0 && !slots.lane).then(|| Lane { queue: queue.clone(), at_most })
         };
-        state.slots.iter().filter_map(free).collect()
+        state.slots.iter_mut().filter_map(free).collect()
     }
     /// The free slots of a queue that comes and goes. It comes with the first question.
     #[cfg(feature = "webhooks")]
     pub(crate) fn free_in_lane(&self, queue: &Name, limit: usize) -> usize {
         let mut state = self.lock();
         if !state.slots.contains_key(queue) {
-            state.slots.insert(queue.clone(), Slots { limit, used: 0, replaced: 0, lane: true });
+            state.slots.insert(queue.clone(), Slots::new(limit, true));
         }
-        state.slots.get(queue).map_or(0, |slots| slots.limit.saturating_sub(slots.used))
+        state.slots.get(queue).map_or(0, Slots::free)
     }
     /// A queue goes, once nothing of it is under way.
     #[cfg(feature = "webhooks")]
@@ -109,10 +135,11 @@ impl Flights {
             state.slots.remove(queue);
         }
     }
-    fn tell_freed(&self, lane: bool) {
-        match lane {
-            true => self.lane_freed.notify_one(),
-            false => self.freed.notify_one(),
+    fn tell(&self, waiting: Waiting) {
+        match waiting {
+            Waiting::Claims => self.freed.notify_one(),
+            Waiting::LaneClaims => self.lane_freed.notify_one(),
+            Waiting::Nobody => {}
         }
     }
     /// Takes slots for jobs that were claimed.
@@ -142,13 +169,9 @@ impl Flights {
         entry.recording = true;
         if ends_job && entry.slot == Slot::Taken {
             entry.slot = Slot::Free;
-            let mut lane = false;
-            if let Some(slots) = slots.get_mut(&entry.queue) {
-                slots.used = slots.used.saturating_sub(1);
-                lane = slots.lane;
-            }
+            let waiting = slots.get_mut(&entry.queue).map_or(Waiting::Nobody, Slots::give_back);
             drop(state);
-            self.tell_freed(lane);
+            self.tell(waiting);
         }
     }
     /// The outcome could not be written. The slot is taken again, over the limit if it must be, until it can.
@@ -167,20 +190,17 @@ impl Flights {
     pub(crate) fn land(&self, id: JobId, epoch: u64) {
         let mut state = self.lock();
         let Some(entry) = state.flights.remove(&(id, epoch)) else { return };
-        let mut lane = false;
+        let mut waiting = Waiting::Nobody;
         if let Some(slots) = state.slots.get_mut(&entry.queue) {
-            lane = slots.lane;
             match entry.slot {
-                Slot::Taken => slots.used = slots.used.saturating_sub(1),
+                Slot::Taken => waiting = slots.give_back(),
                 Slot::Replaced => slots.replaced = slots.replaced.saturating_sub(1),
                 Slot::Free => {}
             }
         }
         let last = state.flights.is_empty();
         drop(state);
-        if entry.slot == Slot::Taken {
-            self.tell_freed(lane);
-        }
+        self.tell(waiting);
         if last {
             self.landed.notify_waiters();
         }
@@ -210,11 +230,10 @@ impl Flights {
         // It is asked first, and found not to have stopped at the next look.
         if was_asked && entry.slot == Slot::Taken && slots.replaced < slots.limit {
             entry.slot = Slot::Replaced;
-            slots.used = slots.used.saturating_sub(1);
             slots.replaced += 1;
-            let (phase, lane) = (entry.phase.clone(), slots.lane);
+            let (phase, waiting) = (entry.phase.clone(), slots.give_back());
             drop(state);
-            self.tell_freed(lane);
+            self.tell(waiting);
             return Some(phase);
         }
         None
