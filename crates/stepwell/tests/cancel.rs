@@ -6,7 +6,7 @@ mod support;
 use std::{sync::atomic::Ordering, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use stepwell::{Ctx, Job, JobState, Phase, PhaseResult, Plan, Reason, Stepwell, Worker, Workers};
+use stepwell::{Ctx, Job, JobState, Phase, PhaseResult, Plan, Reason, Retry, Stepwell, Worker, Workers};
 use support::{Second, Spell, Speller, brisk, reaches, soon};
 
 async fn running(second: Second) -> (Speller, Stepwell, Workers) {
@@ -124,5 +124,62 @@ async fn a_blocking_handler_that_does_not_listen_is_left_behind() {
     grinder.0.begun().await;
     grinder.0.0.gate.close();
     soon("the second job ends, on a replacement thread", second.result()).await.unwrap();
+    workers.shutdown(Duration::from_secs(5)).await.unwrap();
+}
+
+/// Panics when it is dropped half-way, as a guard that finds its work undone may.
+struct Unfinished {
+    done: bool,
+}
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        assert!(self.done, "dropped half-way");
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Brittle;
+impl Job for Brittle {
+    const KIND: &'static str = "brittle";
+    type Output = ();
+}
+struct BrittleWorker;
+impl Worker for BrittleWorker {
+    type Job = Brittle;
+    fn plan(plan: &Plan<Self>) -> Phase<'_, ()> {
+        plan.phase("wait", (), Self::wait).timeout(Duration::from_millis(200)).retry(Retry::never())
+    }
+}
+impl BrittleWorker {
+    async fn wait(&self, _: &Ctx<Brittle>) -> PhaseResult<()> {
+        let mut guard = Unfinished { done: false };
+        std::future::pending::<()>().await;
+        guard.done = true;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_while_it_is_dropped_has_failed() {
+    let stepwell = brisk(Stepwell::in_memory()).worker(BrittleWorker).open().await.unwrap();
+    let workers = stepwell.start();
+    let job = stepwell.enqueue(Brittle).await.unwrap();
+    let ended = soon("the job ends", job.ended()).await.unwrap();
+    assert_eq!((ended.state, ended.attempt), (JobState::Failed, 1));
+    let error = ended.phases[0].error.as_deref().unwrap();
+    assert_eq!(error, "panicked: dropped half-way (when it was dropped, having timed out after 200ms)");
+    workers.shutdown(Duration::from_secs(5)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_while_it_is_dropped_is_cancelled_all_the_same() {
+    let builder = brisk(Stepwell::in_memory()).cancel_grace(Duration::ZERO).worker(BrittleWorker);
+    let stepwell = builder.open().await.unwrap();
+    let workers = stepwell.start();
+    let job = stepwell.enqueue(Brittle).await.unwrap();
+    reaches(&stepwell, &job, JobState::Running).await;
+    job.cancel().await.unwrap();
+    let ended = soon("the job ends", job.ended()).await.unwrap();
+    assert_eq!((ended.state, ended.reason), (JobState::Cancelled, Some(Reason::Requested)));
     workers.shutdown(Duration::from_secs(5)).await.unwrap();
 }

@@ -1,7 +1,7 @@
 //! A claimed job on its way through its phases.
 
 use std::{
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{Arc, Mutex, OnceLock, atomic::Ordering},
     time::Duration,
@@ -220,12 +220,12 @@ impl Flight {
     async fn attempt(&self, position: usize, given: Given, phase_run: &PhaseRun) -> Outcome {
         let spec = &self.worker.spec().phases[position];
         let timeout = spec.timeout_ms.map(Duration::from_millis);
-        let handler = AssertUnwindSafe(self.worker.clone().run(position, given)).catch_unwind();
+        let mut handler = AssertUnwindSafe(self.worker.clone().run(position, given)).catch_unwind();
         let config = &self.engine.config;
         let mut writing = pin!(self.write_notes(phase_run));
         let outcome = tokio::select! {
             biased;
-            outcome = handler => match outcome {
+            outcome = &mut handler => match outcome {
                 Ok(returned) => Outcome::Returned(returned),
                 Err(panic) => Outcome::Panicked(panic_text(&*panic)),
             },
@@ -233,8 +233,16 @@ impl Flight {
                 Outcome::Dropped(self.stop.why().unwrap_or(Why::Lost))
             }
             () = sleep_or_forever(timeout) => Outcome::TimedOut(timeout.unwrap_or_default()),
-            () = &mut writing => return Outcome::Dropped(Why::Lost),
+            () = &mut writing => Outcome::Dropped(Why::Lost),
         };
+        // What a handler holds is dropped with it, and may panic like everything else of it.
+        let outcome = match catch_unwind(AssertUnwindSafe(|| drop(handler))) {
+            Ok(()) => outcome,
+            Err(panic) => self.panicked_when_dropped(outcome, &panic_text(&*panic)),
+        };
+        if matches!(outcome, Outcome::Dropped(Why::Lost)) {
+            return outcome;
+        }
         if phase_run.notes.end() {
             // It arrives before the end does, or comes back and goes with the end.
             tokio::select! {
@@ -243,6 +251,19 @@ impl Flight {
             }
         }
         outcome
+    }
+
+    fn panicked_when_dropped(&self, outcome: Outcome, panic: &str) -> Outcome {
+        match outcome {
+            Outcome::TimedOut(limit) => {
+                Outcome::Panicked(format!("{panic} (when it was dropped, having timed out after {limit:?})"))
+            }
+            // Its job ends as it was told to, or has an end already.
+            outcome => {
+                tracing::error!(job = %self.job.id, %panic, "a handler panicked when it was dropped");
+                outcome
+            }
+        }
     }
 
     /// Writes down what the phase says while it runs. Ends when the lease was lost, and when the phase has ended while
