@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
@@ -98,8 +98,37 @@ pub(crate) struct Engine {
     pub(super) tasks: TaskTracker,
     /// The dispatcher, apart from the other tasks: it ends before anything else does.
     pub(super) claims: TaskTracker,
-    /// Where handlers run if the application has no runtime.
-    fallback: OnceLock<Runtime>,
+    pub(super) fallback: Fallback,
+}
+
+/// Where handlers run if the application has no runtime. Whoever drops it, be it a task of another runtime, does not
+/// wait for them.
+#[derive(Default)]
+pub(super) struct Fallback(Mutex<Option<Runtime>>);
+
+impl Fallback {
+    fn lock(&self) -> MutexGuard<'_, Option<Runtime>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn handle(&self) -> Handle {
+        let start = || {
+            let built = Builder::new_multi_thread().enable_all().thread_name("stepwell-handler").build();
+            // Without threads there is nothing to run handlers on, here or anywhere else in the process.
+            built.expect("the machine can start threads")
+        };
+        self.lock().get_or_insert_with(start).handle().clone()
+    }
+    pub(super) fn stop(&self) {
+        if let Some(runtime) = self.lock().take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Fallback {
+    fn drop(&mut self) {
+        self.stop();
+    }
 }
 
 /// Counts of what should be rare.
@@ -143,7 +172,7 @@ impl Engine {
             _thread: thread_guard,
             tasks: TaskTracker::new(),
             claims: TaskTracker::new(),
-            fallback: OnceLock::new(),
+            fallback: Fallback::default(),
             plans: Arc::new(plans),
             delivery_plans: Arc::new(delivery_plans),
             store,
@@ -214,14 +243,7 @@ impl Engine {
         }
     }
     fn handlers(&self) -> Handle {
-        Handle::try_current().unwrap_or_else(|_| {
-            let runtime = self.fallback.get_or_init(|| {
-                let built = Builder::new_multi_thread().enable_all().thread_name("stepwell-handler").build();
-                // Without threads there is nothing to run handlers on, here or anywhere else in the process.
-                built.expect("the machine can start threads")
-            });
-            runtime.handle().clone()
-        })
+        Handle::try_current().unwrap_or_else(|_| self.fallback.handle())
     }
 
     /// The session, opened if there is none.
@@ -288,4 +310,47 @@ fn own_thread() -> Result<(Handle, DropGuard)> {
     let run = move || runtime.block_on(stopped.cancelled());
     std::thread::Builder::new().name("stepwell-engine".into()).spawn(run).map_err(failed)?;
     Ok((handle, stop.drop_guard()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::{Ctx, Job, PhaseResult, Stepwell};
+
+    #[derive(Serialize, Deserialize)]
+    struct Sum(u32, u32);
+    impl Job for Sum {
+        const KIND: &'static str = "sum";
+        type Output = u32;
+    }
+    async fn sum(cx: &Ctx<Sum>) -> PhaseResult<u32> {
+        Ok(cx.job().0 + cx.job().1)
+    }
+
+    #[test]
+    fn a_program_without_a_runtime_gets_one_and_ends_without_a_panic() {
+        static PANICKED: AtomicBool = AtomicBool::new(false);
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if std::thread::current().name() == Some("stepwell-engine") {
+                PANICKED.store(true, Ordering::SeqCst);
+            }
+            report(panic);
+        }));
+        let caller = Builder::new_current_thread().build().unwrap();
+        let stepwell = caller.block_on(Stepwell::in_memory().worker_fn(sum).open()).unwrap();
+        // On no runtime.
+        let workers = stepwell.start();
+        let job = caller.block_on(async { stepwell.enqueue(Sum(1, 2)).await }).unwrap();
+        assert_eq!(caller.block_on(job.result()).unwrap(), 3);
+        // Ends with the engine's thread, and so after everything that happens there.
+        let last = stepwell.engine.thread.spawn(std::future::pending::<()>());
+        drop((job, workers, stepwell));
+        assert!(caller.block_on(last).unwrap_err().is_cancelled());
+        assert!(!PANICKED.load(Ordering::SeqCst), "the end of the last handle makes nothing panic");
+    }
 }

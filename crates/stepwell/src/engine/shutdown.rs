@@ -137,6 +137,7 @@ async fn drive(engine: Arc<Engine>, begun: Stopwatch) {
     #[cfg(feature = "webhooks")]
     engine.webhooks.stop();
     closed = closed.and(within(engine.store.close()).await);
+    engine.fallback.stop();
 
     let name = |(id, _, _, phase): &(JobId, u64, _, stepwell_core::Name)| (*id, phase.to_string());
     let is_stuck = |id: &JobId| stuck.iter().any(|(other, ..)| other == id);
