@@ -306,7 +306,7 @@ fn stream(cursor: EventCursor, clock: Clock) -> impl Stream<Item = Event> + Send
                     }
                     Err(error) if error.is_closed() => return None,
                     Err(error) => {
-                        // Read again at the next change. Nobody misses anything: the place stays.
+                        // Read again at the next change, or soon. Nobody misses anything: the place stays.
                         tracing::warn!(%error, "failed to read the event log");
                         if !cursor.grown().await {
                             return None;

@@ -149,7 +149,7 @@ impl Engine {
         let (thread, thread_guard) = own_thread()?;
         let engine = Arc::new(Self {
             flights: Flights::new(&queues),
-            tail: Tail::new(store.clone(), thread.clone()),
+            tail: Tail::new(store.clone(), thread.clone(), entropy.jitter()),
             pool: BlockingPool::new(config.blocking_threads),
             stats: Stats::default(),
             #[cfg(feature = "testing")]

@@ -34,6 +34,8 @@ mod courier;
 #[cfg(feature = "testing")]
 mod crash;
 mod dispatcher;
+#[cfg(test)]
+mod flaky;
 mod flight;
 mod flights;
 mod heartbeat;

@@ -4,6 +4,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use stepwell_core::{Error, EventType, JobId, Result, event::EventFilter, store::Store};
@@ -21,12 +22,19 @@ const RING: usize = 8_192;
 const BACK: u64 = 1_000;
 /// Stored rows read at once.
 const PAGE: usize = 500;
+/// How often to look while somebody listens and nobody said that there is something. Being told is only faster: a
+/// commit of another process can be seen so late that nothing tells of it any more.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long to wait after the store failed.
+const PAUSE: Duration = Duration::from_millis(500);
 
 pub(crate) struct Tail(Arc<Shared>);
 
 pub(crate) struct Shared {
     store: Arc<dyn Store>,
     thread: Handle,
+    /// How often to look.
+    look: Duration,
     state: Mutex<State>,
     /// Woken when the log has grown, and when somebody begins to listen.
     wake: Notify,
@@ -67,10 +75,12 @@ impl Shared {
 }
 
 impl Tail {
-    pub(super) fn new(store: Arc<dyn Store>, thread: Handle) -> Self {
+    /// The jitter, between 0 and 1, keeps many processes from looking together.
+    pub(super) fn new(store: Arc<dyn Store>, thread: Handle, jitter: f64) -> Self {
         Self(Arc::new(Shared {
             store,
             thread,
+            look: LOOK.mul_f64(0.5 + jitter),
             state: Mutex::default(),
             wake: Notify::new(),
             head: watch::Sender::new(0),
@@ -108,7 +118,8 @@ impl Tail {
             state.wanted_from = state.wanted_from.min(after);
         }
         self.run();
-        Follower { shared: self.0.clone(), cursor: after, filter, head: self.0.head.subscribe() }
+        let head = self.0.head.subscribe();
+        Follower { shared: self.0.clone(), cursor: after, filter, head, failed: false }
     }
 
     /// Starts the reader with the first one who listens.
@@ -120,9 +131,11 @@ impl Tail {
     }
     /// Lets everybody have what is there, then ends all subscriptions.
     pub(super) async fn close(&self) {
-        let at = *self.0.head.borrow();
-        if self.0.lock().active {
-            take_in(&self.0, at).await;
+        let mut at = *self.0.head.borrow();
+        if self.0.lock().active
+            && let Err(error) = take_in(&self.0, &mut at).await
+        {
+            tracing::warn!(%error, "failed to read the end of the event log");
         }
         self.0.closed.cancel();
     }
@@ -130,19 +143,29 @@ impl Tail {
 
 async fn read(shared: Arc<Shared>) {
     let mut at = 0;
+    let mut listened_to = true;
+    let (mut pause, mut after_failure) = (PAUSE, PAUSE);
     loop {
         tokio::select! {
             () = shared.wake.notified() => {}
+            () = tokio::time::sleep(pause), if listened_to => {}
             () = shared.closed.cancelled() => return,
         }
-        if let Some(place) = look(&shared, at).await {
-            at = place;
+        match look(&shared, &mut at).await {
+            Ok(wanted) => (listened_to, pause, after_failure) = (wanted, shared.look, PAUSE),
+            Err(error) if error.is_closed() => return,
+            Err(error) => {
+                // Nobody misses anything: the place stays.
+                tracing::warn!(%error, "failed to read the event log; trying again");
+                (listened_to, pause) = (true, after_failure);
+                after_failure = (after_failure * 2).min(shared.look);
+            }
         }
     }
 }
 
-/// Reads what is new, if anybody listens. Answers with the place reached.
-async fn look(shared: &Shared, at: u64) -> Option<u64> {
+/// Reads what is new, if anybody listens, and answers whether that is so.
+async fn look(shared: &Shared, at: &mut u64) -> Result<bool> {
     let (wanted, active) = {
         let mut state = shared.lock();
         state.waiters.retain(|_, waiters| {
@@ -158,13 +181,14 @@ async fn look(shared: &Shared, at: u64) -> Option<u64> {
         (wanted, state.active)
     };
     if !wanted {
-        return None;
+        return Ok(false);
     }
     if active {
-        return take_in(shared, at).await;
+        take_in(shared, at).await?;
+        return Ok(true);
     }
     // What happened before this place is not seen: everybody who waits since before looks again.
-    let head = shared.store.events(u64::MAX, 1, EventFilter::default()).await.ok()?.head;
+    let head = shared.store.events(u64::MAX, 1, EventFilter::default()).await?.head;
     let (waiters, from) = {
         let mut state = shared.lock();
         state.active = true;
@@ -174,10 +198,13 @@ async fn look(shared: &Shared, at: u64) -> Option<u64> {
         (std::mem::take(&mut state.waiters), from)
     };
     wake_all(waiters.into_values().flatten());
-    take_in(shared, from).await
+    *at = from;
+    take_in(shared, at).await?;
+    Ok(true)
 }
 
-async fn take_in(shared: &Shared, mut at: u64) -> Option<u64> {
+/// Reads on from a place, and moves it, up to the end of the log.
+async fn take_in(shared: &Shared, at: &mut u64) -> Result<()> {
     loop {
         let followed = shared.lock().followers > 0;
         // Without followers only the ends matter, and the rest need not be decoded.
@@ -186,14 +213,7 @@ async fn take_in(shared: &Shared, mut at: u64) -> Option<u64> {
             false => vec![EventType::Completed, EventType::Failed, EventType::Cancelled, EventType::Deleted],
         };
         let filter = EventFilter { types, internal: true, ..EventFilter::default() };
-        let page = match shared.store.events(at, PAGE, filter).await {
-            Ok(page) => page,
-            Err(error) => {
-                // Read again at the next change. Nobody misses anything: the place stays.
-                tracing::warn!(%error, "failed to read the event log");
-                return Some(at);
-            }
-        };
+        let page = shared.store.events(*at, PAGE, filter).await?;
         let mut ended = Vec::new();
         {
             let mut state = shared.lock();
@@ -217,11 +237,12 @@ async fn take_in(shared: &Shared, mut at: u64) -> Option<u64> {
             }
         }
         wake_all(ended.into_iter());
-        let done = page.next == at || page.next >= page.head;
-        at = page.next.max(at);
-        shared.head.send_replace(at);
+        let done = page.next == *at || page.next >= page.head;
+        *at = page.next.max(*at);
+        // Whoever follows is not woken for nothing.
+        shared.head.send_if_modified(|head| std::mem::replace(head, *at) != *at);
         if done {
-            return Some(at);
+            return Ok(());
         }
     }
 }
@@ -239,6 +260,8 @@ pub(crate) struct Follower {
     pub(crate) cursor: u64,
     pub(crate) filter: EventFilter,
     head: watch::Receiver<u64>,
+    /// Whether the last look failed, so that there may be something that nobody will tell of again.
+    failed: bool,
 }
 
 impl Drop for Follower {
@@ -250,6 +273,11 @@ impl Drop for Follower {
 impl Follower {
     /// What there is after the place, at most so many events; none if there is nothing yet.
     pub(crate) async fn look(&mut self, at_most: usize) -> Result<Option<Found>> {
+        let found = self.find(at_most).await;
+        self.failed = found.is_err();
+        found
+    }
+    async fn find(&mut self, at_most: usize) -> Result<Option<Found>> {
         self.head.mark_unchanged();
         if let Some(frames) = self.ring_after(at_most) {
             return Ok(frames.map(Found::Events));
@@ -309,9 +337,109 @@ impl Follower {
         if self.shared.closed.is_cancelled() {
             return *self.head.borrow() > self.cursor;
         }
+        let (thread, failed) = (&self.shared.thread, self.failed);
+        let pause = async {
+            // Not here, because the caller's runtime may have no timers. Only the end of the thread cuts it short.
+            thread.spawn(tokio::time::sleep(PAUSE)).await.ok();
+        };
         tokio::select! {
             changed = self.head.changed() => changed.is_ok(),
+            () = pause, if failed => true,
             () = self.shared.closed.cancelled() => *self.head.borrow() > self.cursor,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{super::flaky::Flaky, *};
+
+    /// Longer than anything that is looked at now and then takes. The time is turned by the runtime when nothing runs.
+    const LONG: Duration = Duration::from_mins(1);
+
+    fn tail(store: &Arc<Flaky>) -> Tail {
+        Tail::new(store.clone(), Handle::current(), 0.5)
+    }
+    /// Lets the reader do what it has been woken for.
+    async fn settle() {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_an_end_hears_of_it_although_a_read_failed() {
+        let store = Arc::new(Flaky::new());
+        let tail = tail(&store);
+        let id = store.add(1).await;
+        let first = tail.end_of(id);
+        first.await.expect("whoever waits since before the reader began looks again");
+        let end = tail.end_of(id);
+        settle().await;
+        store.end(id).await;
+        store.fail(1);
+        tail.wake();
+        tokio::time::timeout(LONG, end).await.expect("it is read again").unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_an_end_hears_of_it_although_the_first_read_failed() {
+        let store = Arc::new(Flaky::new());
+        let id = store.add(1).await;
+        store.fail(1);
+        let end = tail(&store).end_of(id);
+        tokio::time::timeout(LONG, end).await.expect("it is read again").unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_an_end_hears_of_it_although_nobody_was_told() {
+        let store = Arc::new(Flaky::new());
+        let tail = tail(&store);
+        let id = store.add(1).await;
+        tail.end_of(id).await.unwrap();
+        let end = tail.end_of(id);
+        settle().await;
+        store.end(id).await;
+        tokio::time::timeout(LONG, end).await.expect("it is found").unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_follows_reads_again_after_a_read_of_his_own_failed() {
+        let store = Arc::new(Flaky::new());
+        let tail = tail(&store);
+        store.add(1).await;
+        let _newest = tail.follow(1, EventFilter::default());
+        settle().await;
+        store.add(2).await;
+        tail.wake();
+        settle().await;
+        // The ring does not reach back to his place.
+        let mut behind = tail.follow(0, EventFilter::default());
+        settle().await;
+        store.fail(1);
+        assert!(behind.look(10).await.is_err());
+        assert!(tokio::time::timeout(LONG, behind.grown()).await.expect("he may look again"));
+        assert!(matches!(behind.look(10).await, Ok(Some(Found::Events(found))) if found.len() == 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_woken_and_nothing_is_read_for_nothing() {
+        let store = Arc::new(Flaky::new());
+        let tail = tail(&store);
+        store.add(1).await;
+        let mut follower = tail.follow(0, EventFilter::default());
+        settle().await;
+        assert!(matches!(follower.look(10).await, Ok(Some(Found::Events(_)))));
+        settle().await;
+        assert!(follower.look(10).await.unwrap().is_none());
+        let woken = tokio::time::timeout(LONG, follower.grown()).await;
+        assert!(woken.is_err(), "nothing has happened");
+        drop(follower);
+        settle().await;
+        let reads = store.reads();
+        tokio::time::sleep(LONG).await;
+        assert_eq!(store.reads(), reads, "nobody listens");
     }
 }
