@@ -7,7 +7,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::{
-    measure::{bulk, callers, claim_rate, drain, idle, latency, memory, startup},
+    measure::{bulk, callers, claim_rate, drain, idle, latency, memory, startup, webhooks},
     subject::Subject::{self, Bare, Effectum, Stepwell},
     table::{Number, Table},
 };
@@ -64,6 +64,13 @@ pub(crate) fn judge(table: &Table) -> Vec<Goal> {
         goal(Must, "memory at rest, MiB", AtMost(20.0), found(memory::REST)),
         goal(Must, "memory while draining 100,000 jobs, MiB", AtMost(64.0), found(memory::PEAK)),
         goal(Must, "start to first claim, ms", AtMost(100.0), found(startup::FIRST_CLAIM)),
+        goal(
+            Must,
+            "webhook deliveries to this machine, per second",
+            AtLeast(2_000.0),
+            found(webhooks::DELIVERIES),
+        ),
+        goal(Must, "drain while each end is delivered ÷ without", AtLeast(0.9), found(webhooks::RATIO)),
     ]
 }
 
@@ -96,7 +103,7 @@ impl fmt::Display for List<'_> {
                 AimsAt => "aims at",
             };
             let bound = goal.bound.to_string();
-            write!(f, "{level:7}  {:43}  {bound:6}  ", goal.what)?;
+            write!(f, "{level:7}  {:47}  {bound:6}  ", goal.what)?;
             match goal.found {
                 None => writeln!(f, "not measured")?,
                 Some(found) => {

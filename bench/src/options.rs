@@ -11,7 +11,8 @@ use crate::{
 const USAGE: &str = "\
 usage: cargo run --release --manifest-path bench/Cargo.toml -- [MEASURE…] [OPTION…]
 
-measures: all (the default), drain1, drain3, callers, bulk, latency, idle, memory, finished, scheduled, startup
+measures: all (the default), drain1, drain3, callers, bulk, latency, idle, memory, finished, scheduled, startup,
+          webhooks
 
   --jobs N          jobs per measurement (50000)
   --rounds R        rounds, each subject once in every round (3)

@@ -7,6 +7,7 @@ pub(crate) mod idle;
 pub(crate) mod latency;
 pub(crate) mod memory;
 pub(crate) mod startup;
+pub(crate) mod webhooks;
 
 use stepwell_bench_subject::Result;
 
@@ -18,7 +19,7 @@ pub(crate) struct Measure {
     pub(crate) run: fn(&mut Bench) -> Result<()>,
 }
 
-pub(crate) const ALL: [Measure; 10] = [
+pub(crate) const ALL: [Measure; 11] = [
     Measure { name: "drain1", run: drain::one_phase },
     Measure { name: "drain3", run: drain::three_phases },
     Measure { name: "callers", run: callers::run },
@@ -29,6 +30,7 @@ pub(crate) const ALL: [Measure; 10] = [
     Measure { name: "finished", run: claim_rate::beside_finished },
     Measure { name: "scheduled", run: claim_rate::beside_scheduled },
     Measure { name: "startup", run: startup::run },
+    Measure { name: "webhooks", run: webhooks::run },
 ];
 
 /// The measure of this name, or all of them.

@@ -1,16 +1,20 @@
 //! Stepwell as a subject: its defaults, which keep every event and all history, at `synchronous=FULL`.
 mod jobs;
 mod seed;
+mod sink;
+mod webhooks;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use stepwell::{JobState, Stepwell, Workers};
-use stepwell_bench_subject::{Durability, Ledger, Payload, Queue, Request, Result, run};
+use stepwell::{JobState, Stepwell, Workers, webhook::WebhookOptions};
+use stepwell_bench_subject::{Durability, Figures, Ledger, Payload, Queue, Request, Result, run};
 
 use crate::jobs::{OnePhase, RunOnePhase, RunThreePhases, ThreePhases};
 
 /// What effectum gets as well.
 const AT_ONCE: usize = 512;
+/// Deliveries to one endpoint at once, instead of 4.
+const DELIVERIES_AT_ONCE: usize = 64;
 const GRACE: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
@@ -24,7 +28,8 @@ impl Queue for Subject {
     const SETTINGS: &'static str = "512 at once, events and history kept";
 
     async fn open(db: &Path, phases: u64, ledger: Arc<Ledger>) -> Result<Self> {
-        let builder = Stepwell::sqlite(db).queue("default", AT_ONCE);
+        let webhooks = WebhookOptions::new().allow("127.0.0.1").at_once(DELIVERIES_AT_ONCE);
+        let builder = Stepwell::sqlite(db).queue("default", AT_ONCE).webhooks(webhooks);
         let builder = match phases {
             1 => builder.worker(RunOnePhase { ledger }),
             3 => builder.worker(RunThreePhases { ledger }),
@@ -65,6 +70,13 @@ impl Queue for Subject {
 
     async fn seed(&self, request: &Request) -> Result<()> {
         seed::fill(&self.stepwell, request).await
+    }
+
+    async fn other(&self, request: &Request, ledger: &Ledger) -> Result<(Figures, Option<Workers>)> {
+        match request.command.as_str() {
+            "webhooks" => webhooks::measure(request, &self.stepwell, ledger).await,
+            _ => request.unknown(),
+        }
     }
 
     async fn close(&self, workers: Option<Workers>) -> Result<()> {

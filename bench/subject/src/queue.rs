@@ -41,6 +41,15 @@ pub trait Queue: Clone + Send + Sync + 'static {
         async { Err("this subject cannot be filled".into()) }
     }
 
+    /// A command that only this subject knows.
+    fn other(
+        &self,
+        request: &Request,
+        _ledger: &Ledger,
+    ) -> impl Future<Output = Result<(Figures, Option<Self::Workers>)>> + Send {
+        async { request.unknown() }
+    }
+
     /// Called last: stops the workers if there are any, and leaves the file as a clean end of the process does.
     fn close(&self, _workers: Option<Self::Workers>) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
@@ -68,7 +77,7 @@ pub async fn run<Q: Queue>() -> Result<()> {
     let request = Request::from_command_line();
     Q::prepare(&request.db)?;
     durability::watch()?;
-    let counted = matches!(request.command.as_str(), "drain" | "latency" | "latency-across");
+    let counted = matches!(request.command.as_str(), "drain" | "latency" | "latency-across" | "webhooks");
     let ledger = Arc::new(Ledger::new(if counted { request.jobs } else { 0 }));
     let queue = Q::open(&request.db, request.phases, ledger.clone()).await?;
     let durability = queue.durability()?;
@@ -92,7 +101,7 @@ pub async fn run<Q: Queue>() -> Result<()> {
             queue.seed(&request).await?;
             (Figures::new(), None)
         }
-        _ => request.unknown(),
+        _ => queue.other(&request, &ledger).await?,
     };
     queue.close(workers).await?;
     Report::new(Q::SETTINGS, durability, figures).print()?;

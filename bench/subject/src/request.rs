@@ -15,6 +15,8 @@ pub struct Request {
     pub finished: u64,
     pub scheduled: u64,
     pub ready: u64,
+    /// Receivers of webhooks.
+    pub endpoints: u64,
 }
 
 impl Request {
@@ -44,6 +46,7 @@ impl Request {
             finished: 0,
             scheduled: 0,
             ready: 0,
+            endpoints: 0,
         };
         while let Some(name) = words.next() {
             let value = words.next().ok_or_else(|| format!("{name} needs a value"))?;
@@ -57,6 +60,7 @@ impl Request {
                 "--finished" => request.finished = number()?,
                 "--scheduled" => request.scheduled = number()?,
                 "--ready" => request.ready = number()?,
+                "--endpoints" => request.endpoints = number()?,
                 _ => return Err(format!("there is no option {name}").into()),
             }
         }
