@@ -30,7 +30,7 @@ pub(crate) fn find_dead(
     ledger: &mut Ledger,
     sessions: &Sessions,
     asking: Option<SessionId>,
-    commits: u64,
+    turns: u64,
 ) -> Result<Vec<Known>> {
     ledger.step(|ledger| {
         let mut dead = Vec::new();
@@ -39,7 +39,7 @@ pub(crate) fn find_dead(
                 continue;
             }
             let live = Arc::clone(&ledger.live);
-            if known.dead || sessions.is_gone(known.id) || sessions.is_stale(&known, &live, commits) {
+            if known.dead || sessions.is_gone(known.id) || sessions.is_stale(&known, &live, turns) {
                 if !known.dead {
                     ledger.bury(known.id)?;
                 }

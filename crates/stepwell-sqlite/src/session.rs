@@ -33,8 +33,8 @@ pub(crate) struct Sessions {
 struct Sighting {
     at: Duration,
     beat: Option<Duration>,
-    /// How many transactions this process had committed by then.
-    commits: u64,
+    /// How often this process had got the write lock by then.
+    turns: u64,
 }
 
 /// A session as the store records it.
@@ -92,11 +92,10 @@ impl Sessions {
     }
 
     /// Whether a session whose process may be there is dead: without a fresh heartbeat, and still without one at a
-    /// second
-    /// look, a third of its life later, after a write of ours got through. A machine that slept, or a file that was
-    /// locked
-    /// for long, thus buries nobody who is about to beat again.
-    pub(crate) fn is_stale(&self, known: &Known, live: &Live, commits: u64) -> bool {
+    /// second look, a third of its life later, after the write lock was ours once more, whether or not there was
+    /// anything to write. A machine that slept, or a file that was locked for long, thus buries nobody who is about to
+    /// beat again.
+    pub(crate) fn is_stale(&self, known: &Known, live: &Live, turns: u64) -> bool {
         let now = live.time();
         let beat = live.last_beat(known.id, known.slot);
         // A beat from the future is from before the machine was started again.
@@ -110,12 +109,12 @@ impl Sessions {
             // Nobody was held up: a test turned the clock.
             return true;
         }
-        let first = *sightings.entry(known.id).or_insert(Sighting { at: now, beat, commits });
+        let first = *sightings.entry(known.id).or_insert(Sighting { at: now, beat, turns });
         if first.beat != beat {
-            sightings.insert(known.id, Sighting { at: now, beat, commits });
+            sightings.insert(known.id, Sighting { at: now, beat, turns });
             return false;
         }
-        now.saturating_sub(first.at) >= self.ttl / 3 && commits > first.commits
+        now.saturating_sub(first.at) >= self.ttl / 3 && turns > first.turns
     }
 }
 

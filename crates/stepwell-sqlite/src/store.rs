@@ -166,8 +166,8 @@ impl Sqlite {
     async fn maintain_in_steps(&self, request: Maintain) -> Result<Maintained> {
         let taken_in = self.write(maintain::take_in).await?;
         let (sessions, asking) = (self.sessions.clone(), request.session);
-        let commits = self.shared.commits.load(Ordering::Relaxed);
-        let dead = self.write(move |ledger| maintain::find_dead(ledger, &sessions, asking, commits)).await?;
+        let turns = self.shared.turns.load(Ordering::Relaxed);
+        let dead = self.write(move |ledger| maintain::find_dead(ledger, &sessions, asking, turns)).await?;
         let mut done = Maintained { taken_in, more: taken_in >= STEP_MAX, ..Maintained::default() };
         for known in dead {
             // The session is told only now that its death is durable; until then it could change nothing wrongly.

@@ -47,6 +47,9 @@ pub(crate) struct Shared {
     listeners: RwLock<Vec<Listener>>,
     /// Transactions that were committed.
     pub(crate) commits: AtomicU64,
+    /// How often the write lock was had. A process that is idle has it too, in every pass of maintenance, and commits
+    /// nothing.
+    pub(crate) turns: AtomicU64,
     /// The last `pos` that is known to be committed.
     pub(crate) head: AtomicU64,
     /// Batches that were run, those that wrote nothing included.
@@ -127,6 +130,7 @@ impl Writer {
             }
             return;
         }
+        self.shared.turns.fetch_add(1, Ordering::Relaxed);
         let outcome = self.ledger.batch(&self.turn, first, || supply.next());
         if outcome.committed {
             let commits = self.shared.commits.fetch_add(1, Ordering::Relaxed);

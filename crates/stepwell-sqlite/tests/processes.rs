@@ -306,6 +306,33 @@ fn the_jobs_of_a_process_that_was_killed_are_taken_over_at_once() {
     assert_eq!((job.id, job.epoch), (id, 3));
 }
 
+/// It neither ends nor beats, and its lock file stays locked. Whoever is left to notice has nothing else to do.
+#[test]
+fn the_jobs_of_a_process_that_was_stopped_are_taken_over_by_an_idle_one() {
+    let place = Place::new();
+    let mut options = place.options();
+    options.session_ttl = Duration::from_secs(2);
+    let store = Sqlite::open(options).unwrap();
+    let worker = Worker::start(&store, "k", &["a", "b"]);
+    let id = enqueue(&store, new_job("k")).unwrap();
+    let mut other = Other::start(&place, "worker");
+    other.tell("claim");
+    assert_eq!(other.hear(), "1");
+    kill_process(other.pid(), Signal::STOP).unwrap();
+    let stopped = Instant::now();
+    let commits = store.commits();
+    let maintain = || wait(store.maintain(Maintain { jitter: 0.5, session: Some(worker.session) })).unwrap();
+    while maintain().reaped == 0 {
+        assert!(stopped.elapsed() < LONG, "nobody takes it back");
+        assert_eq!(store.commits(), commits, "this process writes nothing else");
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    assert!(stopped.elapsed() >= Duration::from_secs(2), "it might have been about to beat");
+    let job = worker.claim(&store, 1).remove(0).job;
+    assert_eq!((job.id, job.epoch), (id, 3));
+    kill_process(other.pid(), Signal::CONT).unwrap();
+}
+
 /// A process that dies in the middle of a transaction, with the lock files in its hands, holds nobody up.
 #[test]
 fn a_process_that_is_killed_while_it_writes_leaves_no_lock() {
