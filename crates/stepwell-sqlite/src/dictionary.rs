@@ -42,11 +42,8 @@ impl Dictionary {
         }
         Ok(id)
     }
-    /// The number of a name, which is given one if it has none. In a write transaction only.
-    pub(crate) fn id(&mut self, conn: &Connection, name: &Name) -> Result<i64> {
-        if let Some(id) = self.find(conn, name)? {
-            return Ok(id);
-        }
+    /// Gives a name that has none a number. In a write transaction only.
+    pub(crate) fn add(&mut self, conn: &Connection, name: &Name) -> Result<i64> {
         let insert = || conn.prepare_cached(sql!("meta", "insert_name"))?.insert([&**name]);
         let id = insert().map_err(error::of("store a name"))?;
         self.remember(id, name.clone());

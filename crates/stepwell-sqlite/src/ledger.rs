@@ -153,6 +153,7 @@ impl Ledger {
                 self.run("ROLLBACK TO step")?;
                 self.run("RELEASE step")?;
                 self.forget();
+                self.pending.clear();
                 (self.head, self.counters, self.change) = (head, counters, change);
                 Err(failure)
             }
@@ -173,6 +174,17 @@ impl Ledger {
         self.dictionary.clear();
         self.plans.clear();
         self.counters.clear();
+    }
+
+    /// The number of a name, which is given one if it has none.
+    pub(crate) fn number_of(&mut self, name: &Name) -> Result<i64> {
+        if let Some(number) = self.dictionary.find(&self.conn, name)? {
+            return Ok(number);
+        }
+        // A write like any other: were it not counted as one, a transaction with nothing else in it would be taken
+        // back, and the name would keep a number here that the file gives to the next one.
+        self.wrote = true;
+        self.dictionary.add(&self.conn, name)
     }
 
     pub(crate) fn run(&self, statement: &'static str) -> Result<()> {

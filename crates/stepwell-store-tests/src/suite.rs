@@ -106,6 +106,7 @@ macro_rules! cases {
                 a_batch_is_answered_in_order
                 one_refused_job_keeps_no_other_from_being_stored
                 an_id_is_taken_once
+                a_refused_id_leaves_no_name_behind
                 an_id_given_twice_in_one_batch_is_taken_once
                 a_payload_over_the_limit_is_refused
                 a_payload_with_the_null_character_is_refused

@@ -15,11 +15,11 @@ impl Ledger {
     pub(super) fn write_beside(&mut self, key: i64, before: &Job, after: &Job, write: Write) -> Result<()> {
         match write {
             Write::Result { phase, result } => {
-                let phase = self.dictionary.id(&self.conn, &phase)?;
+                let phase = self.number_of(&phase)?;
                 self.change_beside(sql!("beside", "put_result"), params![key, phase, result.as_str()])
             }
             Write::Archive { phase, run, inline } => {
-                let phase = self.dictionary.id(&self.conn, &phase)?;
+                let phase = self.number_of(&phase)?;
                 match inline {
                     Some(result) => self.change_beside(
                         sql!("beside", "archive_inline"),
@@ -32,7 +32,7 @@ impl Ledger {
                 }
             }
             Write::Checkpoint { phase, value } => {
-                let phase = self.dictionary.id(&self.conn, &phase)?;
+                let phase = self.number_of(&phase)?;
                 match value {
                     Some(value) => self
                         .change_beside(sql!("beside", "put_checkpoint"), params![key, phase, value.as_str()]),
@@ -40,7 +40,7 @@ impl Ledger {
                 }
             }
             Write::Element { phase, index, input_hash, result } => {
-                let phase = self.dictionary.id(&self.conn, &phase)?;
+                let phase = self.number_of(&phase)?;
                 self.elements.insert(key);
                 self.change_beside(
                     sql!("beside", "put_element"),
@@ -52,7 +52,7 @@ impl Ledger {
                 if !self.elements.contains(&key) {
                     return Ok(());
                 }
-                let phase = self.dictionary.id(&self.conn, &phase)?;
+                let phase = self.number_of(&phase)?;
                 self.change_beside(sql!("beside", "delete_elements"), params![key, phase])?;
                 let has = || {
                     self.conn

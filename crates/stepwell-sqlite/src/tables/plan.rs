@@ -39,7 +39,7 @@ impl Ledger {
     pub(super) fn store_plan(&mut self, spec: &PlanSpec, plan_ref: &PlanRef) -> Result<()> {
         self.wrote = true;
         self.plans.remove(&spec.kind);
-        let kind = self.dictionary.id(&self.conn, &spec.kind)?;
+        let kind = self.number_of(&spec.kind)?;
         let text = serde_json::to_string(spec).map_err(stepwell_core::Error::encode)?;
         let put = || {
             let mut statement = self.conn.prepare_cached(sql!("plan", "put"))?;
@@ -62,7 +62,7 @@ impl Ledger {
 
     pub(super) fn store_queue(&mut self, queue: &Queue) -> Result<()> {
         self.wrote = true;
-        let name = self.dictionary.id(&self.conn, &queue.name)?;
+        let name = self.number_of(&queue.name)?;
         let put = || {
             let mut statement = self.conn.prepare_cached(sql!("plan", "put_queue"))?;
             statement.execute(params![name, queue.paused_at.map(Timestamp::as_micros), queue.paused_reason])

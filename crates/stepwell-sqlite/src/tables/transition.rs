@@ -22,9 +22,9 @@ use super::row;
 impl Ledger {
     pub(super) fn insert_job(&mut self, transition: Transition, payload: &Json) -> Result<()> {
         let Transition { job, events, .. } = transition;
-        let kind = self.dictionary.id(&self.conn, &job.kind)?;
-        let queue = self.dictionary.id(&self.conn, &job.queue)?;
-        let home_queue = self.dictionary.id(&self.conn, &job.home_queue)?;
+        let kind = self.number_of(&job.kind)?;
+        let queue = self.number_of(&job.queue)?;
+        let home_queue = self.number_of(&job.home_queue)?;
         let plan = self.plan_number(&job)?;
         let key = self.head.next_job_key;
         let last_pos = self.head.next_pos + events.len() as u64 - 1;
@@ -89,7 +89,8 @@ impl Ledger {
         };
         let inserted = Self::encode_phases(&mut buffer, &job.phases).map(insert);
         self.give_buffer(buffer);
-        // This is the first write. SQLite undoes a statement that fails, so a refused id leaves nothing behind.
+        // This is the first write, but for a new name. SQLite undoes a statement that fails, so that a refused id
+        // leaves nothing behind.
         inserted?.map_err(|failure| match error::is_constraint(&failure) {
             true => {
                 Error::invalid("id", format!("is taken: a job {} exists already; make a new one", job.id))
@@ -125,8 +126,8 @@ impl Ledger {
     pub(super) fn save_job(&mut self, before: &Row, transition: Transition) -> Result<()> {
         let Transition { job, events, writes, removed } = transition;
         self.wrote = true;
-        let kind = self.dictionary.id(&self.conn, &job.kind)?;
-        let queue = self.dictionary.id(&self.conn, &job.queue)?;
+        let kind = self.number_of(&job.kind)?;
+        let queue = self.number_of(&job.queue)?;
         let last_event_pos = match events.len() as u64 {
             0 => before.last_event_pos,
             n => self.head.next_pos + n - 1,
@@ -214,7 +215,7 @@ impl Ledger {
     ) -> Result<()> {
         let session = self.session_number(job)?;
         let plan = self.plan_number(job)?;
-        let home_queue = self.dictionary.id(&self.conn, &job.home_queue)?;
+        let home_queue = self.number_of(&job.home_queue)?;
         let token = job.lease.as_ref().map(|lease| &lease.token.as_bytes()[..]);
         let ended_as = |state| if job.state == state { micros(job.finished_at) } else { None };
         let details = details_text(&job.details)?;
@@ -297,7 +298,7 @@ impl Ledger {
         if !removed && before.job.state == job.state && before.job.queue == job.queue {
             return Ok(());
         }
-        let old_queue = self.dictionary.id(&self.conn, &before.job.queue)?;
+        let old_queue = self.number_of(&before.job.queue)?;
         self.counters.add(old_queue, kind, before.job.state, -1);
         if !removed {
             self.counters.add(queue, kind, job.state, 1);
@@ -325,7 +326,7 @@ impl Ledger {
 
     fn plan_number(&mut self, job: &Job) -> Result<Option<i64>> {
         match &job.plan {
-            Some(plan) => self.dictionary.id(&self.conn, &plan.hash).map(Some),
+            Some(plan) => self.number_of(&plan.hash).map(Some),
             None => Ok(None),
         }
     }

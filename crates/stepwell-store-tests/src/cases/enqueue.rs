@@ -132,6 +132,24 @@ pub async fn an_id_is_taken_once(w: &mut World) {
     assert_eq!(w.all_events().await.len(), 1);
 }
 
+pub async fn a_refused_id_leaves_no_name_behind(w: &mut World) {
+    let id = w.add().await;
+    // Alone in its transaction, which thus writes nothing, and not of the usual shape, so that it is refused at once.
+    let named =
+        |new: NewJob, queue: &str| NewJob { queue: Some(queue.into()), tags: vec!["t".into()], ..new };
+    let again = NewJob { id, ..named(w.new_job(), "new") };
+    w.try_put(again).await.expect_err("the id is taken");
+    let new = named(w.new_job(), "new");
+    let first = w.put(new).await;
+    let newer = named(w.new_job(), "newer");
+    let second = w.put(newer).await;
+    for _ in 0..2 {
+        assert_eq!(&*w.row(first).await.queue, "new");
+        assert_eq!(&*w.row(second).await.queue, "newer");
+        w.reopen().await;
+    }
+}
+
 pub async fn an_id_given_twice_in_one_batch_is_taken_once(w: &mut World) {
     let (first, other) = (w.new_job(), w.new_job());
     let batch = vec![first.clone(), first, other];

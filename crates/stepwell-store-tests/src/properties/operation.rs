@@ -7,6 +7,13 @@ use proptest::{option, prelude::*};
 pub enum Operation {
     /// A new job.
     Enqueue(Wish),
+    /// A new job whose id is that of an earlier one.
+    EnqueueAgain {
+        /// The job.
+        wish: Wish,
+        /// Which job, counted from the last.
+        job: usize,
+    },
     /// A row in the inbox.
     Inbox {
         /// The job.
@@ -100,8 +107,8 @@ pub struct Wish {
     pub expires: Option<u64>,
     /// Out of few.
     pub priority: i16,
-    /// Whether it is to wait in the other queue.
-    pub elsewhere: bool,
+    /// Of two queues that are worked, and some that are not and are rarely named.
+    pub queue: u8,
     /// How many crashes it survives.
     pub max_crashes: u32,
     /// A tag out of few.
@@ -168,16 +175,17 @@ fn wish() -> impl Strategy<Value = Wish> {
     let delay = prop_oneof![3 => Just(0_u64), 1 => 1..40_u64];
     let key = option::weighted(0.4, 0..3_u8);
     let expires = option::weighted(0.2, 1..60_u64);
-    let rest = (-1..2_i16, any::<bool>(), 1..4_u32, option::of(0..2_u8));
+    let queue = prop_oneof![8 => 0..2_u8, 1 => 2..9_u8];
+    let rest = (-1..2_i16, queue, 1..4_u32, option::of(0..2_u8));
     (prop_oneof![6 => Just(0_u8), 3 => Just(1), 1 => Just(2)], key, any::<bool>(), delay, expires, rest)
-        .prop_map(|(kind, key, window, delay, expires, (priority, elsewhere, max_crashes, tag))| Wish {
+        .prop_map(|(kind, key, window, delay, expires, (priority, queue, max_crashes, tag))| Wish {
             kind,
             key,
             window,
             delay,
             expires,
             priority,
-            elsewhere,
+            queue,
             max_crashes,
             tag,
         })
@@ -231,6 +239,7 @@ pub fn operation() -> impl Strategy<Value = Operation> {
     );
     prop_oneof![
         10 => wish().prop_map(Operation::Enqueue),
+        2 => (wish(), 0..10_usize).prop_map(|(wish, job)| Operation::EnqueueAgain { wish, job }),
         3 => inbox.prop_map(|(wish, again, idempotency, wrong)| Operation::Inbox { wish, again, idempotency, wrong }),
         10 => (any_worker.clone(), 1..4_usize).prop_map(|(worker, at_most)| Operation::Claim { worker, at_most }),
         18 => (0..6_usize, prop::bool::weighted(0.1), deeds())

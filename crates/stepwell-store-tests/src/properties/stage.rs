@@ -152,12 +152,16 @@ impl Stage {
         match operation {
             Operation::Enqueue(wish) => {
                 let new = self.new_job(wish);
-                let mut answers = Vec::new();
-                for fixture in self.fixtures() {
-                    answers.push(fixture.store().enqueue(vec![new.clone()]).await);
-                }
-                Self::same(answers);
                 self.jobs.push(new.id);
+                self.enqueue(new).await;
+            }
+            Operation::EnqueueAgain { wish, job } => {
+                let new = self.new_job(wish);
+                // Of a job that was deleted the id is free again, which no invariant of a job's life allows for.
+                let there = |id: &JobId| self.seen.jobs.iter().any(|seen| seen.job.id == *id);
+                let id = self.job(*job).filter(there).unwrap_or(new.id);
+                self.jobs.push(id);
+                self.enqueue(NewJob { id, ..new }).await;
             }
             Operation::Inbox { wish, again, idempotency, wrong } => {
                 self.push_inbox(wish, *again, *idempotency, *wrong).await;
@@ -228,7 +232,11 @@ impl Stage {
         let id = JobId::from_parts(self.now(), random);
         let unique = wish.key.map(|key| Unique::key(format!("key-{key}")));
         NewJob {
-            queue: wish.elsewhere.then(|| QUEUES[1].into()),
+            queue: match wish.queue {
+                0 => None,
+                1 => Some(QUEUES[1].into()),
+                rare => Some(format!("rare-{rare}").into()),
+            },
             priority: wish.priority,
             when: if wish.delay == 0 { When::Now } else { When::After(seconds(wish.delay)) },
             expires: wish.expires.map(|expires| When::After(seconds(expires))),
@@ -237,6 +245,14 @@ impl Stage {
             max_crashes: Some(wish.max_crashes),
             ..NewJob::new(id, KINDS[usize::from(wish.kind)], json(r#"{"a":1}"#))
         }
+    }
+
+    async fn enqueue(&self, new: NewJob) {
+        let mut answers = Vec::new();
+        for fixture in self.fixtures() {
+            answers.push(fixture.store().enqueue(vec![new.clone()]).await);
+        }
+        Self::same(answers);
     }
 
     async fn push_inbox(&mut self, wish: &Wish, again: Option<usize>, key: Option<u8>, wrong: bool) {
