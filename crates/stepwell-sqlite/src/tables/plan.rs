@@ -9,6 +9,10 @@ use crate::{error, ledger::Ledger, sql::sql};
 
 use super::row;
 
+/// Kinds whose newest plan is kept in memory, and those that have none. Whoever makes up a kind for each job must not
+/// fill the memory with them.
+const PLANS_MAX: usize = 1_024;
+
 impl Ledger {
     pub(super) fn find_newest_plan(&mut self, kind: &Name) -> Result<Option<(Arc<PlanSpec>, PlanRef)>> {
         if let Some(plan) = self.plans.get(kind) {
@@ -19,6 +23,9 @@ impl Ledger {
             None => None,
         };
         let plan = plan.map(|(spec, plan_ref)| (Arc::new(spec), plan_ref));
+        if self.plans.len() >= PLANS_MAX {
+            self.plans.clear();
+        }
         self.plans.insert(kind.clone(), plan.clone());
         Ok(plan)
     }
@@ -105,4 +112,26 @@ pub(crate) fn queue(
         Ok(Queue { name: name.clone(), paused_at, paused_reason: row.get(1)? })
     };
     conn.prepare_cached(sql!("plan", "queue"))?.query_row([number], read).optional()
+}
+
+#[cfg(test)]
+mod tests {
+    use stepwell_core::Clock;
+
+    use super::*;
+    use crate::live::Live;
+
+    #[test]
+    fn kinds_that_were_asked_for_once_do_not_pile_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(std::time::UNIX_EPOCH);
+        let live = Live::open(&dir.path().join("a.db-live"), &clock).unwrap();
+        let conn = rusqlite::Connection::open_in_memory().unwrap();
+        conn.execute_batch(include_str!("../../migrations/0001_initial.sql")).unwrap();
+        let mut ledger = Ledger::new(conn, clock, Arc::new(live));
+        for n in 0..3 * PLANS_MAX {
+            assert!(ledger.find_newest_plan(&format!("kind-{n}").into()).unwrap().is_none());
+            assert!(ledger.plans.len() <= PLANS_MAX);
+        }
+    }
 }
