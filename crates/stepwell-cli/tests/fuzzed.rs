@@ -119,7 +119,8 @@ async fn fuzz(python: &Python, place: &Path, program: &Program, who: &str, token
     let mut command = python.program("schemathesis");
     command.arg("--config-file").arg(&file).args(["run", &program.url(DESCRIPTION)]).current_dir(place);
     command.args(["--checks", "all", "--max-examples", &examples, "--seed", &seed, "--no-color"]);
-    command.args(["--request-timeout", "40"]);
+    // Long polls may wait for half a minute.
+    command.args(["--request-timeout", "40", "--max-response-time", "40"]);
     let run = tokio::process::Command::from(command).status();
     let status = tokio::time::timeout(Duration::from_secs(4 * 3_600), run).await.unwrap().unwrap();
     assert!(status.success(), "Schemathesis found something as {who} ({status}); what it was stands above");

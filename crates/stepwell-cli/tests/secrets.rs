@@ -26,7 +26,7 @@ async fn no_secret_is_ever_said_again() {
     })
     .await;
     let options = ["--webhook-allow", "127.0.0.0/8", "--demo"];
-    let program = Program::start(place.path(), &options);
+    let program = Program::start_talkative(place.path(), &options);
     let admin = token(place.path(), "admin", &["--admin"]);
     hoard.keep("a token", secret_part(&admin));
     let client = Client::new(program.address, &admin);

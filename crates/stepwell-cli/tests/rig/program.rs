@@ -12,8 +12,6 @@ use std::{
 fn stepwell(place: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stepwell"));
     command.args(arguments).current_dir(place).env_remove("STEPWELL_STORE").env_remove("STEPWELL_LISTEN");
-    // Whatever the program can be made to say is looked at.
-    command.env("STEPWELL_LOG", "trace");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -36,7 +34,17 @@ impl Program {
     }
     pub(crate) fn start_at(place: &Path, listen: &str, arguments: &[&str]) -> Self {
         let all = [&["serve", "--store", "sqlite:app.db", "--listen", listen], arguments].concat();
-        let mut child = stepwell(place, &all).spawn().unwrap();
+        Self::spawn(stepwell(place, &all))
+    }
+    /// As [`start`](Self::start), and lets it say all that it can be made to say.
+    pub(crate) fn start_talkative(place: &Path, arguments: &[&str]) -> Self {
+        let all = [&["serve", "--store", "sqlite:app.db", "--listen", "127.0.0.1:0"], arguments].concat();
+        let mut command = stepwell(place, &all);
+        command.env("STEPWELL_LOG", "trace");
+        Self::spawn(command)
+    }
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let mut errors = child.stderr.take().unwrap();

@@ -32,6 +32,7 @@ const LIMIT_MAX: usize = 1_000;
 pub(crate) struct FollowEvents {
     /// The place after which to begin: the id of the last event, or its `pos`; 0 begins with the oldest. Without it,
     /// and without `Last-Event-ID`, it begins now.
+    #[param(pattern = "^([0-9]{1,19}|[0-9A-Za-z-]{1,64}-[0-9]{1,19})$")]
     after: Option<String>,
     /// Only of this job.
     #[param(format = "uuid")]
@@ -66,6 +67,7 @@ pub(crate) struct FollowEvents {
 pub(crate) struct FollowJob {
     /// The place after which to begin: the id of the last event, or its `pos`. Without it, and without `Last-Event-ID`,
     /// it begins with the job.
+    #[param(pattern = "^([0-9]{1,19}|[0-9A-Za-z-]{1,64}-[0-9]{1,19})$")]
     after: Option<String>,
     /// Only of these types, separated by commas.
     r#type: Option<String>,
@@ -95,7 +97,8 @@ pub(crate) enum OnGap {
 #[utoipa::path(
     get, path = "/api/v1/events", tag = "events",
     params(FollowEvents,
-        ("Last-Event-ID" = Option<String>, Header, description = "As `after`; sent by browsers that come again")),
+        ("Last-Event-ID" = Option<String>, Header, description = "As `after`; sent by browsers that come again",
+            pattern = "^([0-9]{1,19}|[0-9A-Za-z-]{1,64}-[0-9]{1,19})?$")),
     responses((status = 200, description = "The events", content(
         (Polled = "application/json"), (String = "text/event-stream"),
     ))),
@@ -138,7 +141,8 @@ pub(crate) async fn follow_events(
 #[utoipa::path(
     get, path = "/api/v1/jobs/{id}/events", tag = "jobs",
     params(FollowJob, ("id" = String, Path, description = "The job's id", format = "uuid"),
-        ("Last-Event-ID" = Option<String>, Header, description = "As `after`; sent by browsers that come again")),
+        ("Last-Event-ID" = Option<String>, Header, description = "As `after`; sent by browsers that come again",
+            pattern = "^([0-9]{1,19}|[0-9A-Za-z-]{1,64}-[0-9]{1,19})?$")),
     responses((status = 200, description = "The events", content(
         (Polled = "application/json"), (String = "text/event-stream"),
     ))),

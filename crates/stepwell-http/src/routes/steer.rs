@@ -132,6 +132,7 @@ pub(crate) struct EditJob {
     #[schema(value_type = Option<serde_json::Value>)]
     payload: Option<Text>,
     /// The priority.
+    #[schema(minimum = -32_768, maximum = 32_767)]
     priority: Option<i16>,
     /// The queue.
     #[schema(min_length = 1, max_length = 200)]

@@ -23,6 +23,7 @@ pub(crate) struct NewJob {
     #[schema(min_length = 1, max_length = 200)]
     pub(crate) queue: Option<String>,
     /// Higher runs first; 0 unless set.
+    #[schema(minimum = -32_768, maximum = 32_767)]
     pub(crate) priority: Option<i16>,
     /// Not before so many milliseconds from now. Not together with `runAt`.
     #[schema(maximum = 3_153_600_000_000_i64)]
