@@ -21,6 +21,7 @@ mod batch;
 mod boot;
 mod cache;
 mod checkpoint;
+mod closing;
 mod connection;
 mod counters;
 mod dictionary;

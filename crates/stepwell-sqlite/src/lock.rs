@@ -10,13 +10,14 @@ use std::{
     io,
     os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use rusqlite::Connection;
 use stepwell_core::{Error, Result, time::Stopwatch};
 
-use crate::error;
+use crate::{closing::Closing, error};
 
 /// Bytes of the process id in the write lock file, padded with spaces.
 const PID_BYTES: usize = 20;
@@ -28,22 +29,24 @@ pub(crate) struct Turn {
     write: File,
     wal_index: PathBuf,
     busy_deadline: Duration,
+    closing: Arc<Closing>,
 }
 
 /// A deadline, and pauses that grow while it approaches.
-pub(crate) struct Patience {
+pub(crate) struct Patience<'a> {
     since: Stopwatch,
     deadline: Duration,
+    closing: Option<&'a Closing>,
 }
 
-impl Patience {
+impl Patience<'_> {
     pub(crate) fn new(deadline: Duration) -> Self {
-        Self { since: Stopwatch::start(), deadline }
+        Self { since: Stopwatch::start(), deadline, closing: None }
     }
-    /// Waits a moment; false if the deadline has passed.
+    /// Waits a moment; false if the deadline has passed, or the store closes and has no more time for it.
     pub(crate) fn wait(&self) -> bool {
         let waited = self.since.elapsed();
-        if waited >= self.deadline {
+        if waited >= self.deadline || self.closing.is_some_and(Closing::is_over) {
             return false;
         }
         let pause = match waited.as_millis() {
@@ -60,7 +63,7 @@ impl Patience {
 }
 
 impl Turn {
-    pub(crate) fn open(database: &Path, busy_deadline: Duration) -> io::Result<Self> {
+    pub(crate) fn open(database: &Path, busy_deadline: Duration, closing: Arc<Closing>) -> io::Result<Self> {
         let open = |suffix| {
             let path = beside(database, suffix);
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
@@ -70,7 +73,11 @@ impl Turn {
             write: open("-write")?,
             wal_index: beside(database, "-shm"),
             busy_deadline,
+            closing,
         })
+    }
+    fn patience(&self) -> Patience<'_> {
+        Patience { closing: Some(&self.closing), ..Patience::new(self.busy_deadline) }
     }
 
     /// Begins a write transaction when it is this writer's turn.
@@ -78,7 +85,7 @@ impl Turn {
     /// # Errors
     /// That the store is busy, with the holder's name, if the turn does not come in time.
     pub(crate) fn begin(&self, conn: &Connection) -> Result<()> {
-        let patience = Patience::new(self.busy_deadline);
+        let patience = self.patience();
         self.take(&patience)?;
         let begun = self.begin_in_sqlite(conn, &patience);
         if begun.is_err() {
@@ -88,7 +95,7 @@ impl Turn {
     }
     /// Begins another write transaction in the same turn.
     pub(crate) fn begin_again(&self, conn: &Connection) -> Result<()> {
-        self.begin_in_sqlite(conn, &Patience::new(self.busy_deadline))
+        self.begin_in_sqlite(conn, &self.patience())
     }
     /// Gives the turn to the next.
     pub(crate) fn end(&self) {
@@ -97,7 +104,7 @@ impl Turn {
     }
 
     /// Takes the turn without a transaction.
-    pub(crate) fn take(&self, patience: &Patience) -> Result<()> {
+    pub(crate) fn take(&self, patience: &Patience<'_>) -> Result<()> {
         self.lock(&self.next, patience)?;
         let locked = self.lock(&self.write, patience);
         drop(self.next.unlock());
@@ -106,7 +113,7 @@ impl Turn {
         Ok(())
     }
 
-    fn lock(&self, file: &File, patience: &Patience) -> Result<()> {
+    fn lock(&self, file: &File, patience: &Patience<'_>) -> Result<()> {
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(()),
@@ -119,7 +126,7 @@ impl Turn {
         }
     }
 
-    fn begin_in_sqlite(&self, conn: &Connection, patience: &Patience) -> Result<()> {
+    fn begin_in_sqlite(&self, conn: &Connection, patience: &Patience<'_>) -> Result<()> {
         loop {
             match conn.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])) {
                 Ok(_) => return Ok(()),

@@ -57,10 +57,10 @@ impl Sqlite {
                 directory.display()
             ))
         };
-        let turn = Turn::open(&path, options.busy_deadline).map_err(unwritable)?;
+        let shared = Arc::new(Shared::default());
+        let turn = Turn::open(&path, options.busy_deadline, shared.closing.clone()).map_err(unwritable)?;
         let live = Arc::new(Live::open(&beside(&path, "-live"), &clock).map_err(unwritable)?);
         let sessions = Arc::new(Sessions::new(path.clone(), options.session_ttl));
-        let shared = Arc::new(Shared::default());
         let wal = beside(&path, "-wal");
 
         let mut ledger = open_ledger(&path, &options, &turn, &clock, live.clone())?;

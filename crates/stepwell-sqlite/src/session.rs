@@ -80,6 +80,14 @@ impl Sessions {
         drop(held);
         self.sightings.lock().unwrap_or_else(PoisonError::into_inner).remove(&session);
     }
+    /// Gives back those that are left, of sessions that could not be closed: whoever looks finds that nothing of them
+    /// runs.
+    pub(crate) fn release_all(&self) {
+        let held: Vec<_> = self.held.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
+        for session in held {
+            self.release(session);
+        }
+    }
     /// Whether the process of a session is gone: its lock can be taken, or its file is no more.
     pub(crate) fn is_gone(&self, session: SessionId) -> bool {
         if self.held.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&session) {

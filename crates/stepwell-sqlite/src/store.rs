@@ -366,6 +366,7 @@ impl Store for Sqlite {
     fn close(&self) -> Answer<'_, ()> {
         Box::pin(async move {
             self.live.close();
+            self.shared.closing.begin();
             self.readers.close();
             let closed = match &self.pen {
                 Pen::Threaded { sender, .. } => {
@@ -383,6 +384,7 @@ impl Store for Sqlite {
                 drop(watch);
                 drop(writer.join());
             }
+            self.sessions.release_all();
             closed
         })
     }
@@ -390,6 +392,7 @@ impl Store for Sqlite {
 
 impl Drop for Sqlite {
     fn drop(&mut self) {
+        self.shared.closing.begin();
         self.readers.close();
         if let Some(Threads { watch, writer }) = self.pen.take_threads() {
             drop(watch);

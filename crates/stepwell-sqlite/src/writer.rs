@@ -20,6 +20,7 @@ use crate::{
     answers::Answers,
     batch::{Op, Task},
     checkpoint::Checkpointer,
+    closing::Closing,
     connection::WAL_BYTES_MAX,
     error,
     head::Head,
@@ -58,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) idle: AtomicBool,
     /// Whether the file changed since the writer last looked.
     pub(crate) stirred: AtomicBool,
+    pub(crate) closing: Arc<Closing>,
 }
 
 impl Shared {
@@ -118,6 +120,7 @@ impl Writer {
         self.shared.batches.fetch_add(1, Ordering::Relaxed);
         let begun = match self.shared.fatal() {
             Some(fatal) => Err(fatal),
+            None if self.shared.closing.is_over() => Err(Error::closed()),
             None => self.turn.begin(&self.ledger.conn),
         };
         if let Err(failure) = begun {

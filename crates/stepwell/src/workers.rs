@@ -54,7 +54,7 @@ impl Drop for Workers {
 /// Phases were still running when the grace period of a shutdown was over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShutdownTimeout {
-    /// Jobs whose phase was dropped. They were given back, and run again.
+    /// Jobs whose phase was dropped, or ended without a store that would record it in time. They run again.
     pub dropped: Vec<(JobId, String)>,
     /// Jobs whose phase could not be stopped. They were given back, too; what such a handler still does can no longer
     /// change its job.

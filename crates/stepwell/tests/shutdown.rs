@@ -90,6 +90,60 @@ async fn a_handler_that_spins_does_not_cost_its_job_the_lease() {
     workers.shutdown(Duration::from_secs(5)).await.unwrap();
 }
 
+/// Another program holds the write lock, and sixteen jobs have results that cannot be written.
+#[tokio::test]
+async fn a_busy_store_does_not_hold_up_the_end_and_nothing_is_written_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("queue.db");
+    let speller = Speller::new(Second::Wait);
+    let stepwell = Stepwell::sqlite(&path).worker(speller.clone()).open().await.unwrap();
+    let workers = stepwell.start();
+    let mut jobs = Vec::new();
+    for n in 0..16 {
+        jobs.push(stepwell.enqueue(Spell::new(&n.to_string())).await.unwrap().id());
+    }
+    while speller.runs()[1] < 16 {
+        speller.begun().await;
+    }
+    let foreign = rusqlite::Connection::open(&path).unwrap();
+    foreign.busy_timeout(Duration::from_secs(20)).unwrap();
+    foreign.execute_batch("BEGIN IMMEDIATE").unwrap();
+    speller.open_gate();
+    while speller.0.gate.available_permits() > 1_000 - 16 {
+        tokio::task::yield_now().await;
+    }
+
+    let begun = Instant::now();
+    let mut error = workers.shutdown(Duration::from_secs(1)).await.unwrap_err();
+    let took = begun.elapsed();
+    // Two of one millisecond may have been numbered the other way round.
+    error.dropped.sort_unstable();
+    jobs.sort_unstable();
+    assert_eq!(error.dropped, jobs.iter().map(|id| (*id, "second".to_owned())).collect::<Vec<_>>());
+    // It is allowed four seconds; the rest is for a machine that has other things to do.
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    #[cfg(target_os = "linux")]
+    assert!(!is_open(&dir.path().join("queue.db-write")), "there is nobody left who could write");
+    foreign.execute_batch("ROLLBACK").unwrap();
+
+    // The old handle is still there; the jobs go on all the same.
+    let again = Stepwell::sqlite(&path).worker(Speller::new(Second::Return)).open().await.unwrap();
+    for id in &jobs {
+        let record = again.job(*id).await.unwrap();
+        assert_eq!(record.state, JobState::Pending);
+        assert!(record.phases[1].interrupted && record.phases[1].result.is_none());
+    }
+    drop(stepwell);
+    again.close().await.unwrap();
+}
+
+#[cfg(target_os = "linux")]
+fn is_open(path: &std::path::Path) -> bool {
+    let path = path.canonicalize().unwrap();
+    let files = std::fs::read_dir("/proc/self/fd").unwrap();
+    files.flatten().any(|file| std::fs::read_link(file.path()).is_ok_and(|target| target == path))
+}
+
 #[tokio::test]
 async fn everything_after_the_end_is_told_that_it_is_closed() {
     let (_, stepwell, workers) = running(Second::Return).await;

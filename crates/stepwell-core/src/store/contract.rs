@@ -147,7 +147,8 @@ pub trait Store: Send + Sync + 'static {
     /// The newest plan of a kind.
     fn plan(&self, kind: Name) -> Answer<'_, Option<(PlanSpec, PlanRef)>>;
 
-    /// Writes what is still to be written, and closes. Later calls answer that the store is closed; a second close is
-    /// no error.
+    /// Writes what is still to be written, unless it cannot be written soon, and closes: what is not written by then
+    /// never is, and is answered with an error. Later calls answer that the store is closed; a second close is no
+    /// error.
     fn close(&self) -> Answer<'_, ()>;
 }

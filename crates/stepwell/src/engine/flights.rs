@@ -248,6 +248,10 @@ impl Flights {
             .map(|((id, epoch), entry)| (*id, *epoch, entry.fence, entry.phase.clone()))
             .collect()
     }
+    /// Whether a job's handler has finished, and the outcome is on its way into the store.
+    pub(crate) fn is_recording(&self, id: JobId, epoch: u64) -> bool {
+        self.lock().flights.get(&(id, epoch)).is_some_and(|entry| entry.recording)
+    }
     /// How many jobs are under way.
     pub(crate) fn running(&self) -> usize {
         self.lock().flights.len()

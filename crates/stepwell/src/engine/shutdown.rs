@@ -5,7 +5,13 @@ use std::{
     time::Duration,
 };
 
-use stepwell_core::{Error, JobId, Result, machine::Command, store::Request, time::Stopwatch};
+use stepwell_core::{
+    Error, JobId, Name, Result,
+    lease::Fence,
+    machine::Command,
+    store::{Answer, Request},
+    time::Stopwatch,
+};
 use tokio::sync::watch;
 
 use crate::workers::ShutdownTimeout;
@@ -16,8 +22,17 @@ use super::{
     stop::Why,
 };
 
-/// Time for the engine's own tasks, and for the storage, to end once they have been told to.
-const TASKS: Duration = Duration::from_secs(1);
+/// What follows the abort has these times, counted from its end, so that a store that takes nothing holds up the end of
+/// a process by no more than two seconds: for handlers that need a moment longer,
+const HANDLERS: Duration = Duration::from_millis(500);
+/// for giving back what is left,
+const LEASES: Duration = Duration::from_millis(1_000);
+/// for the engine's own tasks,
+const TASKS: Duration = Duration::from_millis(1_200);
+/// and for the session. The storage takes its own time for closing, which is short unless the disk stands still:
+const SESSION: Duration = Duration::from_millis(1_400);
+/// and then it is not waited for any longer than this.
+const STORAGE: Duration = Duration::from_secs(5);
 
 /// A wish to shut down.
 #[derive(Clone, Copy)]
@@ -94,52 +109,46 @@ impl Engine {
 
 /// Runs on the engine's own thread: no handler can hold it up.
 async fn drive(engine: Arc<Engine>, begun: Stopwatch) {
-    // A claim under way may take jobs. They are given back by the dispatcher's last act: if they were left to the end
-    // of the session, they would count as crashed.
-    engine.claims.close();
-    if tokio::time::timeout(TASKS, engine.claims.wait()).await.is_err() {
-        tracing::warn!(
-            "a claim does not end in time; what it takes is given back when the file is opened again"
-        );
-    }
     drain(&engine, begun).await;
     let late = engine.flights.list();
     engine.flights.ask_all(Why::Drained);
-    landed_within(&engine, engine.config.abort_grace + Duration::from_millis(500)).await;
+    landed_within(&engine, engine.config.abort_grace).await;
 
-    let stuck = engine.flights.list();
+    let aborted = Stopwatch::start();
+    landed_within(&engine, left(&aborted, HANDLERS)).await;
+    let left_over = engine.flights.list();
+    // A handler that has finished is not stuck, even if its end cannot be written.
+    let is_stuck = |(id, epoch, ..): &&Flying| !engine.flights.is_recording(*id, *epoch);
+    let stuck: Vec<Flying> = left_over.iter().filter(is_stuck).cloned().collect();
     engine.flights.ask_all(Why::Lost);
-    for (id, _, fence, _) in &stuck {
-        // On behalf of a handler that does not stop: its job goes on elsewhere, and it can change nothing more.
-        let request = Request { job: *id, fence: *fence, commands: vec![Command::Release] };
-        match tokio::time::timeout(TASKS, engine.store.apply(request)).await {
-            Ok(Err(error)) if !error.is_lease_lost() => {
-                tracing::error!(job = %id, %error, "failed to give back a job; its lease will run out");
-            }
-            Err(_) => tracing::error!(job = %id, "failed to give back a job in time; its lease will run out"),
-            Ok(_) => {}
-        }
+    // A claim under way may have taken jobs. They are given back by the dispatcher's last act: if they were left to the
+    // end of the session, they would count as crashed.
+    engine.claims.close();
+    let give_back = futures_util::future::join_all(left_over.iter().map(|flight| give_back(&engine, flight)));
+    let given_back = async { tokio::join!(give_back, engine.claims.wait()) };
+    if tokio::time::timeout(left(&aborted, LEASES), given_back).await.is_err() {
+        tracing::error!("failed to give back all jobs in time; what is left is taken back as after a crash");
     }
 
     engine.advance(Stage::Stopped);
     engine.tasks.close();
     let ended = async { tokio::join!(engine.claims.wait(), engine.tasks.wait()) };
-    if tokio::time::timeout(TASKS, ended).await.is_err() {
+    if tokio::time::timeout(left(&aborted, TASKS), ended).await.is_err() {
         tracing::error!("the engine's tasks did not end in time");
     }
     heartbeat::stop(&engine);
     let mut closed = Ok(());
     if let Some(session) = engine.current_session() {
-        closed = within(engine.store.close_session(session)).await;
+        closed = within(left(&aborted, SESSION), engine.store.close_session(session)).await;
     }
     engine.tail.close().await;
     engine.pool.close();
     #[cfg(feature = "webhooks")]
     engine.webhooks.stop();
-    closed = closed.and(within(engine.store.close()).await);
+    closed = closed.and(within(STORAGE, engine.store.close()).await);
     engine.fallback.stop();
 
-    let name = |(id, _, _, phase): &(JobId, u64, _, stepwell_core::Name)| (*id, phase.to_string());
+    let name = |(id, _, _, phase): &Flying| (*id, phase.to_string());
     let is_stuck = |id: &JobId| stuck.iter().any(|(other, ..)| other == id);
     let drained = match late.is_empty() {
         true => Ok(()),
@@ -149,6 +158,24 @@ async fn drive(engine: Arc<Engine>, begun: Stopwatch) {
         }),
     };
     engine.ending.outcome.send_replace(Some(Outcome { drained, closed }));
+}
+
+/// A job under way: its epoch, its fence, its phase.
+type Flying = (JobId, u64, Fence, Name);
+
+/// On behalf of a handler that does not stop: its job goes on elsewhere, and it can change nothing more.
+async fn give_back(engine: &Engine, (id, _, fence, _): &Flying) {
+    let request = Request { job: *id, fence: *fence, commands: vec![Command::Release] };
+    match engine.store.apply(request).await {
+        Err(error) if !error.is_lease_lost() => {
+            tracing::error!(job = %id, %error, "failed to give back a job; its lease will run out");
+        }
+        _ => {}
+    }
+}
+
+fn left(since: &Stopwatch, limit: Duration) -> Duration {
+    limit.saturating_sub(since.elapsed())
 }
 
 /// Waits until nothing runs, or until the time for that is over.
@@ -183,8 +210,7 @@ async fn landed_within(engine: &Engine, limit: Duration) -> bool {
     tokio::time::timeout(limit, landed).await.is_ok()
 }
 
-async fn within(call: stepwell_core::store::Answer<'_, ()>) -> Result<()> {
-    tokio::time::timeout(TASKS * 5, call)
-        .await
-        .unwrap_or_else(|_| Err(Error::busy("it did not close in time", TASKS * 5)))
+async fn within(limit: Duration, call: Answer<'_, ()>) -> Result<()> {
+    let answer = tokio::time::timeout(limit, call).await;
+    answer.unwrap_or_else(|_| Err(Error::busy("it did not close in time", limit)))
 }
