@@ -25,10 +25,9 @@ impl Json {
     /// Takes a text over as it is.
     ///
     /// # Errors
-    /// If the text is not one JSON value, or nested deeper than serde_json's 128 levels.
+    /// If the text is not one JSON value. How deep it is nested is looked at by whoever stores it: see
+    /// [`is_deeper_than`](Self::is_deeper_than).
     pub fn from_text(text: impl Into<String>) -> Result<Self, Error> {
-        // The parse is for depth as well as for syntax: a raw value alone would accept any depth, and every later
-        // reader would then fail.
         let raw = RawValue::from_string(text.into()).map_err(Error::decode)?;
         Ok(Self(raw.into()))
     }
@@ -72,6 +71,38 @@ impl Json {
     }
 }
 
+impl Json {
+    /// Whether it is nested deeper than so many levels, at each of which a decoder has to remember something.
+    #[must_use]
+    pub fn is_deeper_than(&self, levels: usize) -> bool {
+        let text = self.0.get().as_bytes();
+        if text.len() <= levels {
+            return false;
+        }
+        let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+        text.iter().any(|byte| {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = !in_string,
+                b'[' | b'{' if !in_string => depth += 1,
+                b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            depth > levels
+        })
+    }
+    /// Why no store may keep it, if so: every value that is stored can be decoded again.
+    #[must_use]
+    pub fn problem(&self, levels: usize) -> Option<String> {
+        if self.has_nul() {
+            return Some("holds the character U+0000, which not every store can keep; remove it".into());
+        }
+        let deep = || format!("is nested deeper than the limit of {levels} levels; make it flatter");
+        self.is_deeper_than(levels).then(deep)
+    }
+}
+
 impl fmt::Debug for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.get())
@@ -107,6 +138,7 @@ impl<'de> Deserialize<'de> for Json {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits;
 
     #[test]
     fn text_is_kept_as_written() {
@@ -119,6 +151,35 @@ mod tests {
         for text in ["", "{", "1 2", "nul", "\"\u{0}\""] {
             Json::from_text(text).unwrap_err();
         }
+    }
+
+    #[test]
+    fn only_real_brackets_count() {
+        let nested = |levels: usize| format!("{}{}", r#"{"a":["#.repeat(levels / 2), "]}".repeat(levels / 2));
+        for (text, levels, deeper) in [
+            (nested(120), 120, false),
+            (nested(122), 120, true),
+            (nested(122), 121, true),
+            (nested(122), 122, false),
+            (format!("{:?}", "[".repeat(200)), 0, false),
+            (r#"["\"[[[[\\", "]"]"#.into(), 1, false),
+            (r#"["\\", [[1]]]"#.into(), 2, true),
+            (format!("[{}]", "[1],".repeat(200).trim_end_matches(',')), 2, false),
+        ] {
+            assert_eq!(Json::from_text(&*text).unwrap().is_deeper_than(levels), deeper, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_too_deep_can_be_decoded_with_room_for_a_list_and_an_object() {
+        let deepest = limits::JSON_DEPTH_MAX;
+        let json = Json::from_text("[".repeat(deepest) + &"]".repeat(deepest)).unwrap();
+        assert_eq!(json.problem(deepest), None);
+        let text = format!(r#"[{{"value":{json}}}]"#);
+        serde_json::from_str::<serde_json::Value>(&text).unwrap();
+        let deeper = Json::from_text(format!("[{json}]")).unwrap();
+        let problem = deeper.problem(deepest).unwrap();
+        assert!(problem.contains("the limit of 120 levels"), "{problem}");
     }
 
     #[test]

@@ -10,6 +10,9 @@ pub const NAME_BYTES_MAX: usize = 200;
 pub const KEY_BYTES_MAX: usize = 500;
 /// Bytes of a payload. A queue carries descriptions of work, not the work's data: store a file and enqueue its name.
 pub const PAYLOAD_BYTES_MAX: usize = 1 << 20;
+/// Levels to which JSON may be nested: payloads, results, checkpoints, small records. Decoders give up at 128, and what
+/// is stored is handed out inside lists and objects that need a few levels of their own.
+pub const JSON_DEPTH_MAX: usize = 120;
 /// Bytes of one phase's result, or of one element's result of a fan-out phase. As for payloads.
 pub const RESULT_BYTES_MAX: usize = 1 << 20;
 /// Bytes of the list that a fan-out phase collects. It is one value for the phase that takes it.

@@ -100,10 +100,10 @@ impl PutSetting {
             let problem = format!("is {bytes} bytes long, the limit is {}", limits::SETTING_BYTES_MAX);
             return Err(Error::invalid("value", problem));
         }
-        if self.value.as_ref().is_some_and(Json::has_nul) {
-            return Err(Error::invalid("value", "holds the character U+0000; remove it"));
+        match self.value.as_ref().and_then(|value| value.problem(limits::JSON_DEPTH_MAX)) {
+            Some(problem) => Err(Error::invalid("value", problem)),
+            None => Ok(()),
         }
-        Ok(())
     }
     /// Whether what is there is what the writer expects.
     ///

@@ -110,6 +110,7 @@ macro_rules! cases {
                 an_id_given_twice_in_one_batch_is_taken_once
                 a_payload_over_the_limit_is_refused
                 a_payload_with_the_null_character_is_refused
+                a_payload_that_is_nested_too_deep_is_refused
                 an_empty_kind_is_refused
                 a_kind_over_the_limit_is_refused
                 a_queue_with_a_control_character_is_refused
@@ -197,6 +198,7 @@ macro_rules! cases {
                 a_row_whose_payload_is_not_json_is_refused
                 a_row_whose_payload_is_too_long_is_refused
                 a_row_with_the_null_character_is_refused
+                a_row_that_is_nested_too_deep_is_refused
                 a_row_with_a_wrong_queue_is_refused
                 a_row_with_a_priority_out_of_range_is_refused
                 a_row_with_a_negative_delay_is_refused
@@ -292,6 +294,7 @@ macro_rules! cases {
                 results_around_the_inline_limit_are_kept_byte_for_byte
                 what_has_no_result_has_none
                 a_result_over_the_limit_is_refused
+                a_value_that_is_nested_too_deep_is_refused
                 a_result_with_the_null_character_is_refused
                 a_phase_that_does_not_run_cannot_end
                 a_second_phase_does_not_start_beside_the_first

@@ -91,7 +91,7 @@ impl Notes {
         let mut said = lock(&self.said);
         said.cursors += 1;
         // What the store is going to refuse must not go with the end of the phase, which would be refused with it.
-        if value.bytes() <= limits::CHECKPOINT_BYTES_MAX && !value.has_nul() {
+        if value.bytes() <= limits::CHECKPOINT_BYTES_MAX && value.problem(limits::JSON_DEPTH_MAX).is_none() {
             said.cursor = Some((said.cursors, value.clone()));
         }
         said.cursors

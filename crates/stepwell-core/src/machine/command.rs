@@ -310,7 +310,7 @@ impl Edit {
 /// Checks a payload.
 ///
 /// # Errors
-/// If it is larger than [`limits::PAYLOAD_BYTES_MAX`] or holds U+0000.
+/// If it is larger than [`limits::PAYLOAD_BYTES_MAX`], holds U+0000, or is nested too deep.
 pub(crate) fn check_payload(payload: &Json) -> Result<(), Error> {
     if payload.bytes() > limits::PAYLOAD_BYTES_MAX {
         let (found, limit) = (payload.bytes(), limits::PAYLOAD_BYTES_MAX);
@@ -319,13 +319,10 @@ pub(crate) fn check_payload(payload: &Json) -> Result<(), Error> {
         );
         return Err(Error::invalid("payload", problem));
     }
-    if payload.has_nul() {
-        return Err(Error::invalid(
-            "payload",
-            "holds the character U+0000, which not every store can keep; remove it",
-        ));
+    match payload.problem(limits::JSON_DEPTH_MAX) {
+        Some(problem) => Err(Error::invalid("payload", problem)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn check_when(field: &str, when: When) -> Result<(), Error> {

@@ -57,7 +57,7 @@ pub(super) fn start_on(job: Job, now: Timestamp) -> Result<Transition, Reject> {
 }
 
 pub(super) fn save_checkpoint(job: &Job, phase: &Name, value: &Json) -> Result<Transition, Reject> {
-    check_bytes("checkpoint", value, limits::CHECKPOINT_BYTES_MAX)?;
+    check_value("checkpoint", value, limits::CHECKPOINT_BYTES_MAX, limits::JSON_DEPTH_MAX)?;
     let at = running(job, phase)?;
     let mut draft = Draughtsman::of(job);
     draft.job.phases[at].checkpoint = true;
@@ -103,7 +103,7 @@ pub(super) fn end_element(
     if job.state != JobState::Running {
         return Err(Reject::WrongState { action: "record an element of", state: job.state });
     }
-    check_bytes("element's result", result, limits::RESULT_BYTES_MAX)?;
+    check_value("element's result", result, limits::RESULT_BYTES_MAX, limits::JSON_DEPTH_MAX)?;
     let at = running(job, phase)?;
     let mut draft = Draughtsman::of(job);
     // An element's end is a sign of life, like a phase's.
@@ -119,7 +119,8 @@ pub(super) fn end_element(
 }
 
 pub(super) fn complete(job: &Job, phase: &Name, result: &Json, now: Timestamp) -> Result<Transition, Reject> {
-    check_bytes("result", result, limits::COLLECTED_BYTES_MAX)?;
+    // It may be the list of what elements came to, which is one level more.
+    check_value("result", result, limits::COLLECTED_BYTES_MAX, limits::JSON_DEPTH_MAX + 1)?;
     let at = running(job, phase)?;
     let mut draft = Draughtsman::of(job);
     let recorded = Recorded::of(result);
@@ -173,17 +174,16 @@ pub(super) fn running(job: &Job, phase: &str) -> Result<usize, Reject> {
     job.phases.iter().position(is_it).ok_or(Reject::NotRunning)
 }
 
-fn check_bytes(field: &'static str, value: &Json, limit: usize) -> Result<(), Reject> {
+fn check_value(field: &'static str, value: &Json, limit: usize, levels: usize) -> Result<(), Reject> {
     if value.bytes() > limit {
         let problem =
             format!("is {} bytes long, the limit is {limit}; store the data elsewhere", value.bytes());
         return Err(Reject::Invalid { field: field.into(), problem });
     }
-    if value.has_nul() {
-        let problem = "holds the character U+0000; remove it".into();
-        return Err(Reject::Invalid { field: field.into(), problem });
+    match value.problem(levels) {
+        Some(problem) => Err(Reject::Invalid { field: field.into(), problem }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Cuts a text at a character's boundary.

@@ -15,8 +15,8 @@ use crate::hub::Hub;
 
 /// How long a body may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(30);
-/// How deep JSON may be nested: what decoders of jobs can read.
-const DEPTH_MAX: usize = 120;
+/// How deep a body may be nested: no deeper than a payload in it.
+const DEPTH_MAX: usize = stepwell::limits::JSON_DEPTH_MAX;
 
 /// A JSON body, and its bytes.
 pub(crate) struct JsonBody<T>(pub(crate) T, pub(crate) Bytes);
@@ -219,8 +219,13 @@ mod tests {
     fn a_payload_is_kept_byte_for_byte_and_bounded_in_depth() {
         let asked: Asked = decode(br#"{"kind":"a","payload":{"b": 1e400, "a":1}}"#).unwrap();
         assert_eq!(asked.payload.unwrap().as_str(), r#"{"b": 1e400, "a":1}"#);
-        let deep = format!(r#"{{"kind":"a","payload":{}{}}}"#, "[".repeat(5_000), "]".repeat(5_000));
-        assert_eq!(pointer_of(&deep), "#");
+        let nested = |levels: usize| {
+            format!(r#"{{"kind":"a","payload":{}{}}}"#, "[".repeat(levels), "]".repeat(levels))
+        };
+        decode::<Asked>(nested(DEPTH_MAX - 1).as_bytes()).unwrap();
+        for levels in [DEPTH_MAX, 5_000] {
+            assert_eq!(pointer_of(&nested(levels)), "#");
+        }
         let brackets = format!(r#"{{"kind":"{}"}}"#, "[".repeat(5_000));
         decode::<Asked>(brackets.as_bytes()).unwrap();
     }

@@ -173,6 +173,14 @@ pub async fn a_payload_over_the_limit_is_refused(w: &mut World) {
 pub async fn a_payload_with_the_null_character_is_refused(w: &mut World) {
     refused(w, "payload", |new| new.payload = json(r#"{"a":"\u0000"}"#)).await;
 }
+pub async fn a_payload_that_is_nested_too_deep_is_refused(w: &mut World) {
+    let nested = |levels: usize| json(&("[".repeat(levels) + &"]".repeat(levels)));
+    refused(w, "payload", |new| new.payload = nested(limits::JSON_DEPTH_MAX + 1)).await;
+    let new = NewJob { payload: nested(limits::JSON_DEPTH_MAX), ..w.new_job() };
+    let id = w.put(new).await;
+    let payload = w.store().payload(id).await.expect("readable").expect("there");
+    payload.decode::<serde_json::Value>().expect("what is accepted can be decoded");
+}
 pub async fn an_empty_kind_is_refused(w: &mut World) {
     refused(w, "kind", |new| new.kind = "".into()).await;
 }

@@ -197,6 +197,11 @@ pub async fn a_row_whose_payload_is_too_long_is_refused(w: &mut World) {
 pub async fn a_row_with_the_null_character_is_refused(w: &mut World) {
     refused(w, "U+0000", |row| row.payload = Some(r#"["\u0000"]"#.into())).await;
 }
+pub async fn a_row_that_is_nested_too_deep_is_refused(w: &mut World) {
+    let levels = limits::JSON_DEPTH_MAX + 1;
+    let payload = "[".repeat(levels) + &"]".repeat(levels);
+    refused(w, "the limit of 120 levels", |row| row.payload = Some(payload)).await;
+}
 pub async fn a_row_with_a_wrong_queue_is_refused(w: &mut World) {
     refused(w, "`queue`", |row| row.queue = Some("x".repeat(limits::NAME_BYTES_MAX + 1))).await;
 }

@@ -83,6 +83,20 @@ pub async fn a_result_over_the_limit_is_refused(w: &mut World) {
     assert_eq!(w.row(hold.id).await, before);
 }
 
+pub async fn a_value_that_is_nested_too_deep_is_refused(w: &mut World) {
+    let (_, hold) = w.claimed().await;
+    let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+    let deepest = limits::JSON_DEPTH_MAX;
+    let save = |text: String| Command::SaveCheckpoint { phase: "a".into(), value: json(&text) };
+    let error = w.own(&hold, save(nested(deepest + 1))).await.expect_err("refused");
+    assert_eq!(error.field(), Some("checkpoint"), "{error}");
+    w.own(&hold, save(nested(deepest))).await.expect("stored");
+    // One more level for the list of what elements came to.
+    let error = w.own(&hold, complete("a", &nested(deepest + 2))).await.expect_err("refused");
+    assert_eq!(error.field(), Some("result"), "{error}");
+    w.own(&hold, complete("a", &nested(deepest + 1))).await.expect("stored");
+}
+
 pub async fn a_result_with_the_null_character_is_refused(w: &mut World) {
     let (_, hold) = w.claimed().await;
     let error = w.own(&hold, complete("a", r#""\u0000""#)).await.expect_err("refused");
