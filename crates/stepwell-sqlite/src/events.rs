@@ -37,7 +37,7 @@ impl Reader {
         };
         let (kind, queue) = (known(self, &filter.kind)?, known(self, &filter.queue)?);
         let sieve = Sieve { mask: filter.mask(), kind, queue };
-        let Self { conn, dictionary } = self;
+        let Self { conn, dictionary, .. } = self;
         let mut read = || {
             let mut statement = conn.prepare_cached(sql!("event", "after"))?;
             let limit = i64::try_from(limit.clamp(1, limits::PAGE_MAX)).unwrap_or(i64::MAX);
@@ -60,7 +60,7 @@ impl Reader {
     /// The events of one job, found by walking back from its last one: no index has to be kept for it. On the way only
     /// places are kept, and of these no more than what is asked for.
     pub(crate) fn history(&mut self, id: JobId, after: u64, limit: usize) -> Result<Vec<Event>> {
-        let Self { conn, dictionary } = self;
+        let Self { conn, dictionary, .. } = self;
         let limit = limit.clamp(1, limits::PAGE_MAX);
         let first = i64::try_from(after).unwrap_or(i64::MAX);
         let walk = || {

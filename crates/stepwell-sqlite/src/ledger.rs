@@ -13,8 +13,15 @@ use stepwell_core::{
 };
 
 use crate::{
-    cache::Cache, counters::Counters, dictionary::Dictionary, error, head::Head, live::Live,
-    pending::Pending, tables::row,
+    cache::Cache,
+    counters::Counters,
+    damaged::{self, Damaged},
+    dictionary::Dictionary,
+    error,
+    head::Head,
+    live::Live,
+    pending::Pending,
+    tables::row,
 };
 
 /// The writing connection. It implements [`Tables`](stepwell_core::store::Tables) while a transaction is open.
@@ -35,6 +42,8 @@ pub(crate) struct Ledger {
     pub(crate) payloads: HashMap<i64, Json>,
     /// Which of the rows that were read have elements.
     pub(crate) elements: HashSet<i64>,
+    /// Rows that cannot be decoded, and that others must not wait for.
+    pub(crate) damaged: Damaged,
     /// The time of the operation that runs.
     pub(crate) now: Timestamp,
     /// `PRAGMA data_version` as it was last seen: it changes when another connection commits.
@@ -69,6 +78,7 @@ impl Ledger {
             plans: HashMap::new(),
             payloads: HashMap::new(),
             elements: HashSet::new(),
+            damaged: Damaged::default(),
             now: Timestamp::default(),
             data_version: 0,
             wrote: false,
@@ -204,33 +214,39 @@ impl Ledger {
         self.buffer = buffer;
     }
 
-    /// Reads rows of jobs.
+    /// Reads rows of jobs, and leaves out those that cannot be decoded.
     pub(crate) fn rows(
         &mut self,
         doing: &'static str,
         statement: &'static str,
         params: impl rusqlite::Params,
     ) -> Result<Vec<Row>> {
-        let Self { conn, dictionary, elements, .. } = self;
-        let read = || {
-            let mut statement = conn.prepare_cached(statement)?;
-            let mut rows = statement.query(params)?;
-            let mut found = Vec::new();
-            while let Some(row) = rows.next()? {
-                found.push(row::decode(row, conn, dictionary)?);
+        let Self { conn, dictionary, damaged, .. } = self;
+        let found = damaged::decode((conn, dictionary), doing, statement, params, |row, failure| {
+            damaged.set_aside(row, failure).map_err(error::of(doing))
+        })?;
+        Ok(self.taken_note_of(found))
+    }
+    /// Reads the row of one job.
+    pub(crate) fn row(
+        &mut self,
+        statement: &'static str,
+        params: impl rusqlite::Params,
+    ) -> Result<Option<Row>> {
+        let Self { conn, dictionary, .. } = self;
+        let found = damaged::decode((conn, dictionary), "read a job", statement, params, |row, failure| {
+            Err(damaged::about(row, failure))
+        })?;
+        Ok(self.taken_note_of(found).pop())
+    }
+    fn taken_note_of(&mut self, found: Vec<row::Stored>) -> Vec<Row> {
+        let note = |stored: row::Stored| {
+            if stored.elements {
+                self.elements.insert(stored.row.key);
             }
-            Ok(found)
+            stored.row
         };
-        let found: Vec<row::Stored> = read().map_err(error::of(doing))?;
-        Ok(found
-            .into_iter()
-            .map(|stored| {
-                if stored.elements {
-                    elements.insert(stored.row.key);
-                }
-                stored.row
-            })
-            .collect())
+        found.into_iter().map(note).collect()
     }
 }
 

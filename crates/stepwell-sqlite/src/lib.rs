@@ -14,6 +14,7 @@
 //!   kept in memory for them; `pending`: what is decided and not written yet.
 //! - `read`, `list`, `events`: the readers.
 //! - `session`, `live`, `boot`: who is alive; `wake`: what other processes wrote.
+//! - `damaged`: rows that cannot be decoded.
 //! - `error`, `sql`: SQLite's words, and ours for it.
 
 mod answers;
@@ -24,6 +25,7 @@ mod checkpoint;
 mod closing;
 mod connection;
 mod counters;
+mod damaged;
 mod dictionary;
 mod error;
 mod events;

@@ -3,10 +3,16 @@
 use rusqlite::{Params, params};
 use stepwell_core::{
     Job, JobState, Result, limits,
-    store::{JobFilter, Order, Page, PageRequest},
+    store::{JobFilter, Order, Page, PageRequest, Row},
 };
 
-use crate::{error, read::Reader, sql::sql, tables::row};
+use crate::{
+    damaged::is_of_row,
+    error,
+    read::Reader,
+    sql::sql,
+    tables::row::{self, Stored},
+};
 
 impl Reader {
     /// A page of jobs. It looks at a bounded number of rows, whatever the filter.
@@ -51,7 +57,7 @@ impl Reader {
             None => None,
         };
         let state = filter.state.map(|state| state as i64);
-        let Self { conn, dictionary } = self;
+        let Self { conn, dictionary, damaged } = self;
         let scan = || {
             let mut statement = conn.prepare_cached(statement)?;
             let mut rows = statement.query(params)?;
@@ -67,9 +73,11 @@ impl Reader {
                     && queue.is_none_or(|queue| row.get(3) == Ok(queue))
                     && state.is_none_or(|state| row.get(13) == Ok(state));
                 if fits {
-                    let job = row::decode(row, conn, dictionary)?.row.job;
-                    if filter.matches(&job) {
-                        items.push(job);
+                    match row::decode(row, conn, dictionary) {
+                        Ok(Stored { row: Row { job, .. }, .. }) if filter.matches(&job) => items.push(job),
+                        Ok(_) => {}
+                        Err(failure) if is_of_row(&failure) => damaged.set_aside(row, &failure)?,
+                        Err(failure) => return Err(failure),
                     }
                 }
             }

@@ -23,6 +23,7 @@ use stepwell_core::{
 use tokio::sync::oneshot;
 
 use crate::{
+    damaged::{self, Damaged},
     dictionary::Dictionary,
     error, session,
     sql::sql,
@@ -42,6 +43,7 @@ type Question = Box<dyn FnOnce(&mut Reader) + Send>;
 pub(crate) struct Reader {
     pub(crate) conn: Connection,
     pub(crate) dictionary: Dictionary,
+    pub(crate) damaged: Damaged,
 }
 
 /// The pool.
@@ -109,7 +111,7 @@ impl Readers {
 
 impl Reader {
     pub(crate) fn new(conn: Connection) -> Self {
-        Self { conn, dictionary: Dictionary::default() }
+        Self { conn, dictionary: Dictionary::default(), damaged: Damaged::default() }
     }
     fn serve(mut self, questions: &Mutex<Receiver<Question>>) {
         loop {
@@ -129,27 +131,27 @@ impl Reader {
         answer
     }
 
+    /// Reads rows of jobs, and leaves out those that cannot be decoded.
     pub(crate) fn rows(
         &mut self,
         doing: &'static str,
         statement: &'static str,
         params: impl rusqlite::Params,
     ) -> Result<Vec<Stored>> {
-        let Self { conn, dictionary } = self;
-        let read = || {
-            let mut statement = conn.prepare_cached(statement)?;
-            let mut rows = statement.query(params)?;
-            let mut found = Vec::new();
-            while let Some(row) = rows.next()? {
-                found.push(row::decode(row, conn, dictionary)?);
-            }
-            Ok(found)
-        };
-        read().map_err(error::of(doing))
+        let Self { conn, dictionary, damaged } = self;
+        damaged::decode((conn, dictionary), doing, statement, params, |row, failure| {
+            damaged.set_aside(row, failure).map_err(error::of(doing))
+        })
     }
 
     fn stored(&mut self, id: JobId) -> Result<Option<Stored>> {
-        Ok(self.rows("read a job", sql!("job", "by_uuid"), params![&id.as_bytes()[..]])?.pop())
+        let Self { conn, dictionary, .. } = self;
+        let (statement, params) = (sql!("job", "by_uuid"), params![&id.as_bytes()[..]]);
+        let mut found =
+            damaged::decode((conn, dictionary), "read a job", statement, params, |row, failure| {
+                Err(damaged::about(row, failure))
+            })?;
+        Ok(found.pop())
     }
     pub(crate) fn job(&mut self, id: JobId) -> Result<Option<Job>> {
         Ok(self.stored(id)?.map(|stored| stored.row.job))
@@ -215,7 +217,7 @@ impl Reader {
     }
 
     pub(crate) fn counts(&mut self) -> Result<Vec<Count>> {
-        let Self { conn, dictionary } = self;
+        let Self { conn, dictionary, .. } = self;
         let mut read = || {
             let mut statement = conn.prepare_cached(sql!("meta", "counts"))?;
             let mut rows = statement.query([])?;

@@ -118,7 +118,13 @@ pub fn fan_out(tables: &mut impl Tables, request: &FanOut, now: Timestamp) -> Re
         enqueue(tables, new, now)?;
     }
     for (job, command) in &request.reports {
-        let Some(row) = tables.job(*job)? else { continue };
+        let row = match tables.job(*job) {
+            Ok(Some(row)) => row,
+            Ok(None) => continue,
+            // A job that cannot be read is told nothing, and keeps nobody else from being told.
+            Err(error) if error.is_refused() => continue,
+            Err(error) => return Err(error),
+        };
         let context = Context { now, ..Context::default() };
         if let Ok(transition) = machine::apply(&row.job, Fence::None, command, &context) {
             tables.save(&row, transition)?;
@@ -354,8 +360,11 @@ fn outcome_of(tables: &mut impl Tables, entry: &InboxEntry, now: Timestamp) -> R
     {
         return Ok(id);
     }
-    if tables.job(new.id)?.is_some() {
-        return Ok(new.id);
+    match tables.job(new.id) {
+        Ok(None) => enqueue(tables, &new, now).map(|enqueued| enqueued.id),
+        Ok(Some(_)) => Ok(new.id),
+        // A job that cannot be read is there all the same.
+        Err(error) if error.is_refused() => Ok(new.id),
+        Err(error) => Err(error),
     }
-    enqueue(tables, &new, now).map(|enqueued| enqueued.id)
 }

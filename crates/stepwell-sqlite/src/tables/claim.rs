@@ -2,12 +2,12 @@
 
 use rusqlite::{OptionalExtension, Rows, fallible_streaming_iterator::FallibleStreamingIterator, params};
 use stepwell_core::{
-    JobId, Json, Name, Result, SessionId, Timestamp,
+    JobId, Name, Result, SessionId, Timestamp,
     store::Row,
     unique::{Holder, Holders},
 };
 
-use crate::{error, ledger::Ledger, sql::sql};
+use crate::{damaged::is_of_row, error, ledger::Ledger, sql::sql};
 
 use super::row;
 
@@ -23,8 +23,7 @@ impl Ledger {
             return Ok(Some(cached.row));
         }
         self.flush()?;
-        let mut found = self.rows("read a job", sql!("job", "by_uuid"), params![&id.as_bytes()[..]])?;
-        Ok(found.pop())
+        self.row(sql!("job", "by_uuid"), params![&id.as_bytes()[..]])
     }
 
     pub(super) fn find_holders(&mut self, kind: &Name, key: &str) -> Result<Holders> {
@@ -82,7 +81,7 @@ impl Ledger {
                 lanes.push((kind, generation.cast_signed()));
             }
         }
-        let Self { conn, dictionary, elements, payloads, now, .. } = self;
+        let Self { conn, dictionary, elements, payloads, damaged, now, .. } = self;
         let mut merge = || -> rusqlite::Result<Vec<Row>> {
             let mut statements = Vec::with_capacity(lanes.len());
             for _ in &lanes {
@@ -100,15 +99,17 @@ impl Ledger {
                 let first = (0..cursors.len()).min_by_key(|nth| cursors[*nth].0);
                 let Some(nth) = first else { break };
                 if let Some(row) = cursors[nth].1.get() {
-                    let stored = row::decode(row, conn, dictionary)?;
-                    let payload = row.get_ref(row::COLUMNS)?.as_str()?;
-                    if let Ok(payload) = Json::from_text(payload) {
-                        payloads.insert(stored.row.key, payload);
+                    match row::decode_with_payload(row, conn, dictionary) {
+                        Ok((stored, payload)) => {
+                            payloads.insert(stored.row.key, payload);
+                            if stored.elements {
+                                elements.insert(stored.row.key);
+                            }
+                            found.push(stored.row);
+                        }
+                        Err(failure) if is_of_row(&failure) => damaged.set_aside(row, &failure)?,
+                        Err(failure) => return Err(failure),
                     }
-                    if stored.elements {
-                        elements.insert(stored.row.key);
-                    }
-                    found.push(stored.row);
                 }
                 match advance(&mut cursors[nth].1)? {
                     Some(place) => cursors[nth].0 = place,
@@ -124,15 +125,23 @@ impl Ledger {
         let Some(n) = self.dictionary.number(&self.conn, session)? else {
             return Ok(Vec::new());
         };
-        self.rows("find the jobs of a session", sql!("claim", "owned"), params![n, count(limit)])
+        let limit = self.looking_past(limit);
+        self.rows("find the jobs of a session", sql!("claim", "owned"), params![n, limit])
     }
 
     pub(super) fn find_expired(&mut self, now: Timestamp, limit: usize) -> Result<Vec<Row>> {
-        self.rows("find expired jobs", sql!("claim", "expired"), params![now.as_micros(), count(limit)])
+        let limit = self.looking_past(limit);
+        self.rows("find expired jobs", sql!("claim", "expired"), params![now.as_micros(), limit])
     }
 
     pub(super) fn find_overdue(&mut self, now: Timestamp, limit: usize) -> Result<Vec<Row>> {
-        self.rows("find late cancellations", sql!("claim", "overdue"), params![now.as_micros(), count(limit)])
+        let limit = self.looking_past(limit);
+        self.rows("find late cancellations", sql!("claim", "overdue"), params![now.as_micros(), limit])
+    }
+
+    /// A limit on rows of which those that are set aside do not count.
+    pub(super) fn looking_past(&self, limit: usize) -> i64 {
+        count(limit.saturating_add(self.damaged.len()))
     }
 }
 
@@ -140,7 +149,11 @@ impl Ledger {
 fn advance(rows: &mut Rows<'_>) -> rusqlite::Result<Option<Place>> {
     rows.advance()?;
     match rows.get() {
-        Some(row) => Ok(Some((std::cmp::Reverse(row.get(5)?), row.get(8)?, row.get(0)?))),
+        Some(row) => {
+            // A place that is no number is that of a damaged row, which is set aside when it is decoded.
+            let number = |column| row.get(column).unwrap_or_default();
+            Ok(Some((std::cmp::Reverse(number(5)), number(8), row.get(0)?)))
+        }
         None => Ok(None),
     }
 }

@@ -5,7 +5,7 @@ use stepwell_core::{JobState, Result, Timestamp, event::EventType, store::Row};
 
 use crate::{error, ledger::Ledger, sql::sql};
 
-use super::{claim::count, row};
+use super::claim::count;
 
 /// Positions of the log that one pass of retention walks. It bounds how long the pass holds the write lock.
 const WALK_MAX: u64 = 10_000;
@@ -41,7 +41,8 @@ impl Ledger {
             JobState::Completed => return self.walk_completed(cutoff, excess, limit),
             JobState::Pending | JobState::Running | JobState::Cancelling => return Ok(Vec::new()),
         };
-        let rows = self.rows("find ended jobs", statement, params![count(limit)])?;
+        let limit = self.looking_past(limit);
+        let rows = self.rows("find ended jobs", statement, params![limit])?;
         let wanted = |(nth, row): &(u64, Row)| {
             *nth < excess || row.job.finished_at.is_some_and(|finished| finished <= cutoff)
         };
@@ -54,6 +55,8 @@ impl Ledger {
     fn walk_completed(&mut self, cutoff: Timestamp, excess: u64, limit: usize) -> Result<Vec<Row>> {
         let end = (self.head.walk_pos + WALK_MAX).min(self.head.next_pos.saturating_sub(1));
         let still_there = self.ends_until(end)?.into_iter().filter_map(|ended| Some((ended.key?, ended)));
+        // A row that cannot be decoded would hold up the walk for ever. Once it is met, the walk passes it.
+        let still_there = still_there.filter(|(key, _)| !self.damaged.contains(*key));
         let mut still_there: Vec<_> = still_there.collect();
         // Everything before the first job that is still there is done with. The job itself may be refused, because a
         // durable reader has not passed it, and is looked at again.
@@ -81,11 +84,10 @@ impl Ledger {
                 params![self.head.walk_pos.cast_signed(), end.cast_signed(), mask],
                 |row| {
                     let (at, run): (i64, i64) = (row.get(1)?, row.get(2)?);
-                    let state =
-                        row.get::<_, Option<i64>>(4)?.map(|state| row::state_of(4, state)).transpose()?;
-                    let still_so = state == Some(JobState::Completed)
-                        && row.get::<_, Option<i64>>(5)? == Some(at)
-                        && row.get::<_, Option<i64>>(6)? == Some(run);
+                    // Of a damaged row they may be anything.
+                    let still_so = row.get(4) == Ok(JobState::Completed as i64)
+                        && row.get(5) == Ok(at)
+                        && row.get(6) == Ok(run);
                     let key: Option<i64> = row.get(3)?;
                     Ok(Ended {
                         pos: row.get::<_, i64>(0)?.cast_unsigned(),

@@ -106,6 +106,17 @@ pub(crate) fn decode(
     Ok(Stored { row: row_of_job, elements: row.get(31)? })
 }
 
+/// Decodes a row of `SELECT job.*, payload.body`.
+pub(crate) fn decode_with_payload(
+    row: &rusqlite::Row<'_>,
+    conn: &Connection,
+    dictionary: &mut Dictionary,
+) -> rusqlite::Result<(Stored, Json)> {
+    let stored = decode(row, conn, dictionary)?;
+    let payload = text(COLUMNS, row.get(COLUMNS)?)?;
+    Ok((stored, payload))
+}
+
 fn unsigned(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(i64::cast_unsigned)
 }

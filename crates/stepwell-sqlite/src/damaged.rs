@@ -1,0 +1,87 @@
+//! Rows that cannot be decoded: somebody edited them by hand, or a disk did.
+//!
+//! Such a row must not stand in the way of the others. Whoever asks for many rows goes on without it; whoever asks for
+//! that one job is told.
+
+use foldhash::HashSet;
+use rusqlite::{Connection, Params, Row};
+use stepwell_core::{Error, JobId, Result};
+
+use crate::{
+    dictionary::Dictionary,
+    error,
+    tables::row::{self, Stored},
+};
+
+/// Rows that are remembered. When there are more, they are told of again.
+const ROWS_MAX: usize = 10_000;
+
+/// The damaged rows that a connection has met, by key.
+#[derive(Debug, Default)]
+pub(crate) struct Damaged(HashSet<i64>);
+
+impl Damaged {
+    /// Leaves a row alone, and says so once. It is not marked in any way: when it is repaired, it is found again.
+    pub(crate) fn set_aside(&mut self, row: &Row<'_>, failure: &rusqlite::Error) -> rusqlite::Result<()> {
+        if self.0.len() >= ROWS_MAX {
+            self.0.clear();
+        }
+        if self.0.insert(row.get(0)?) {
+            let error = about(row, failure);
+            tracing::error!(%error, "a job is set aside, and the others go on without it");
+        }
+        Ok(())
+    }
+    pub(crate) fn contains(&self, key: i64) -> bool {
+        self.0.contains(&key)
+    }
+    /// So many rows more than are wanted are looked at: those that are set aside may come first.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Whether a failure is that of one row, and not that of the store.
+pub(crate) fn is_of_row(failure: &rusqlite::Error) -> bool {
+    use rusqlite::Error as Sqlite;
+    matches!(
+        failure,
+        Sqlite::FromSqlConversionFailure(..)
+            | Sqlite::IntegralValueOutOfRange(..)
+            | Sqlite::InvalidColumnType(..)
+            | Sqlite::Utf8Error(..)
+            | Sqlite::QueryReturnedNoRows
+    )
+}
+
+/// What somebody is told who asks for the job.
+pub(crate) fn about(row: &Row<'_>, failure: &rusqlite::Error) -> Error {
+    let key: i64 = row.get(0).unwrap_or_default();
+    let id = row.get(1).map_or_else(|_| "of unknown id".into(), |id| JobId::from_bytes(id).to_string());
+    Error::refused(format!(
+        "job {id} cannot be read, because its row is damaged ({failure}); it is left as it is, and is neither run nor \
+         removed: correct the row whose `key` is {key} in `sw_job`, or restore a backup"
+    ))
+}
+
+/// Decodes rows of jobs. `damaged` decides what becomes of the others.
+pub(crate) fn decode(
+    (conn, dictionary): (&Connection, &mut Dictionary),
+    doing: &'static str,
+    statement: &'static str,
+    params: impl Params,
+    mut damaged: impl FnMut(&Row<'_>, &rusqlite::Error) -> Result<()>,
+) -> Result<Vec<Stored>> {
+    let failed = error::of(doing);
+    let mut statement = conn.prepare_cached(statement).map_err(&failed)?;
+    let mut rows = statement.query(params).map_err(&failed)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(&failed)? {
+        match row::decode(row, conn, dictionary) {
+            Ok(stored) => found.push(stored),
+            Err(failure) if is_of_row(&failure) => damaged(row, &failure)?,
+            Err(failure) => return Err(failed(failure)),
+        }
+    }
+    Ok(found)
+}
