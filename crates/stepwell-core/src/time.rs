@@ -72,10 +72,11 @@ impl Sub<Duration> for Timestamp {
 
 /// The only source of time. SQL never calls `now()`, and nothing else reads the system's clock.
 ///
-/// The system clock never goes backwards, whatever the wall clock does: it runs with the machine's monotonic clock.
-/// When the wall clock is ahead, after a step forward, it follows at one and a half times the normal speed, so that one
-/// wrong time server cannot make every scheduled job due, or every old job deletable, at once. A restart takes the
-/// wall clock over. Nothing relies on the clock for safety; what a wrong clock costs is latency.
+/// The system clock never goes backwards, whatever the wall clock does: it runs with the time since the machine
+/// started. That one goes on while the machine sleeps, and so does this one. When the wall clock is ahead, after a step
+/// forward, it follows at sixty times the normal speed: an hour in a minute, so that what is due is not late for long,
+/// and a year in six days, so that one wrong time server cannot make every old job deletable at once. A restart takes
+/// the wall clock over. Nothing relies on the clock for safety; what a wrong clock costs is latency.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 
@@ -87,16 +88,20 @@ enum Source {
 
 #[derive(Debug)]
 struct Anchor {
-    read_at: Instant,
+    /// Since the machine started.
+    read_at: Duration,
     shown: Timestamp,
 }
 
+/// How fast the clock runs while it follows a wall clock that is ahead.
+const FOLLOWING: u32 = 60;
+
 impl Anchor {
-    fn read(&mut self, monotonic: Instant, wall: Timestamp) -> Timestamp {
-        let elapsed = monotonic.saturating_duration_since(self.read_at);
+    fn read(&mut self, since_boot: Duration, wall: Timestamp) -> Timestamp {
+        let elapsed = since_boot.saturating_sub(self.read_at);
         let expected = self.shown + elapsed;
-        let fastest = self.shown + elapsed + elapsed / 2;
-        self.read_at = monotonic;
+        let fastest = self.shown + elapsed.saturating_mul(FOLLOWING);
+        self.read_at = since_boot;
         self.shown = wall.clamp(expected, fastest);
         self.shown
     }
@@ -106,7 +111,7 @@ impl Clock {
     /// The machine's clock.
     #[must_use]
     pub fn system() -> Self {
-        let anchor = Anchor { read_at: Instant::now(), shown: SystemTime::now().into() };
+        let anchor = Anchor { read_at: since_boot(), shown: wall() };
         Self(Source::System(Arc::new(Mutex::new(anchor))))
     }
     /// A clock that stands still until [`advance`](Self::advance) moves it.
@@ -120,9 +125,18 @@ impl Clock {
         match &self.0 {
             Source::System(anchor) => {
                 let mut anchor = anchor.lock().unwrap_or_else(PoisonError::into_inner);
-                anchor.read(Instant::now(), SystemTime::now().into())
+                anchor.read(since_boot(), wall())
             }
             Source::Manual(at) => *at.lock().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+    /// What the wall clock shows, wherever it was set: for a time that others hold against clocks of their own. It may
+    /// go backwards, and so nothing is stored by it. A clock that is moved by hand knows no other time than its own.
+    #[must_use]
+    pub fn wall(&self) -> Timestamp {
+        match self.is_manual() {
+            true => self.now(),
+            false => wall(),
         }
     }
     /// Makes sure that this clock shows no time before `seen`, which a store has recorded.
@@ -160,6 +174,34 @@ impl Clock {
     }
 }
 
+fn wall() -> Timestamp {
+    SystemTime::now().into()
+}
+
+/// The time since the machine started, which all its processes share and which goes on while it sleeps.
+///
+/// It says nothing about the time of day, and no job sees it.
+#[must_use]
+pub fn since_boot() -> Duration {
+    #[cfg(unix)]
+    {
+        // On macOS the monotonic clock is the one that goes on.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let id = rustix::time::ClockId::Boottime;
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let id = rustix::time::ClockId::Monotonic;
+        let now = rustix::time::clock_gettime(id);
+        let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+        Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
+    }
+    #[cfg(not(unix))]
+    {
+        // Of this process alone; nothing compares it with another's where there is no store on a file.
+        static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        START.get_or_init(Instant::now).elapsed()
+    }
+}
+
 /// How long something took, by the monotonic clock.
 ///
 /// For deadlines and rates inside one process, where the store's clock would be the wrong one: it may be manual.
@@ -185,8 +227,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn anchor() -> (Anchor, Instant, Timestamp) {
-        let (start, shown) = (Instant::now(), Timestamp::from_micros(1_000_000_000));
+    fn anchor() -> (Anchor, Duration, Timestamp) {
+        let (start, shown) = (Duration::from_hours(9), Timestamp::from_micros(1_000_000_000));
         (Anchor { read_at: start, shown }, start, shown)
     }
 
@@ -197,11 +239,41 @@ mod tests {
     }
 
     #[test]
-    fn a_step_forward_is_followed_slowly() {
+    fn a_step_forward_is_followed_within_a_bound() {
         let (mut anchor, start, shown) = anchor();
-        let wall = shown + Duration::from_hours(1);
-        assert_eq!(anchor.read(start + 2 * SECOND, wall), shown + 3 * SECOND);
-        assert_eq!(anchor.read(start + 2 * SECOND, wall), shown + 3 * SECOND, "no time passed");
+        let step = Duration::from_hours(1);
+        let mut read = |after: u32| anchor.read(start + after * SECOND, shown + step + after * SECOND);
+        assert_eq!(read(2), shown + 120 * SECOND);
+        assert_eq!(read(2), shown + 120 * SECOND, "no time passed");
+        assert!(read(59) < shown + step, "not at once");
+        assert_eq!(read(62), shown + step + 62 * SECOND, "an hour takes a minute");
+    }
+
+    #[test]
+    fn a_machine_that_slept_is_no_step() {
+        let (mut anchor, start, shown) = anchor();
+        let night = Duration::from_hours(8);
+        assert_eq!(anchor.read(start + night, shown + night), shown + night);
+        assert_eq!(anchor.read(start + night, shown), shown + night, "even if the wall clock stood still");
+    }
+
+    #[test]
+    fn the_time_since_the_start_of_the_machine_goes_on() {
+        let before = since_boot();
+        let begun = Stopwatch::start();
+        while begun.elapsed() < Duration::from_millis(1) {
+            std::thread::yield_now();
+        }
+        assert!(since_boot() - before >= Duration::from_millis(1));
+    }
+
+    #[test]
+    fn the_wall_is_not_moved_by_what_was_recorded() {
+        let clock = Clock::system();
+        clock.not_before(clock.now() + Duration::from_hours(1));
+        assert!(clock.now().since(clock.wall()) > Duration::from_mins(59));
+        let clock = Clock::manual(SystemTime::UNIX_EPOCH + SECOND);
+        assert_eq!(clock.wall(), clock.now());
     }
 
     #[test]

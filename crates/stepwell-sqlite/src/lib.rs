@@ -13,13 +13,12 @@
 //! - `ledger` and `tables`: the tables inside a write transaction; `head`, `counters`, `dictionary`, `cache`: what is
 //!   kept in memory for them; `pending`: what is decided and not written yet.
 //! - `read`, `list`, `events`: the readers.
-//! - `session`, `live`, `boot`: who is alive; `wake`: what other processes wrote.
+//! - `session`, `live`: who is alive; `wake`: what other processes wrote.
 //! - `damaged`: rows that cannot be decoded.
 //! - `error`, `sql`: SQLite's words, and ours for it.
 
 mod answers;
 mod batch;
-mod boot;
 mod cache;
 mod checkpoint;
 mod closing;

@@ -22,9 +22,7 @@ use std::{
     time::Duration,
 };
 
-use stepwell_core::{Clock, Error, Result, SessionId, session::Beat};
-
-use crate::boot;
+use stepwell_core::{Clock, Error, Result, SessionId, session::Beat, time::since_boot};
 
 const SLOT_BYTES: u64 = 64;
 const GRAVE: u64 = 32;
@@ -50,7 +48,7 @@ impl Live {
     pub(crate) fn time(&self) -> Duration {
         match &self.manual {
             Some(clock) => Duration::from_micros(clock.now().as_micros().unsigned_abs()),
-            None => boot::elapsed(),
+            None => since_boot(),
         }
     }
     /// Whether time passes only when a test says so.

@@ -154,6 +154,20 @@ async fn an_endpoint_is_told_of_what_it_wants_and_of_nothing_that_happened_befor
     assert_eq!(all.len(), 2, "{all:?}");
 }
 
+/// Receivers hold the time against their own clocks, and refuse what is minutes away.
+#[tokio::test]
+async fn the_timestamp_is_the_wall_clock_at_sending_however_far_the_stores_clock_is_ahead() {
+    let sink = Sink::answering(200).await;
+    let clock = Clock::system();
+    clock.not_before(clock.now() + Duration::from_hours(1));
+    let (stepwell, _workers) = running(in_memory().clock(clock)).await;
+    endpoint(&stepwell, &sink).await;
+    note(&stepwell, "a").await;
+    let received = sink.reaches(1).await.remove(0);
+    let away = Clock::system().wall().as_micros() / 1_000_000 - received.timestamp();
+    assert!((0..300).contains(&away), "{away} s");
+}
+
 #[tokio::test]
 async fn a_job_has_a_webhook_of_its_own() {
     let sink = Sink::answering(200).await;

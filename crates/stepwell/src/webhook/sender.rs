@@ -75,12 +75,15 @@ impl Sender {
         let payload = cx.job();
         let now = self.outbox.store.clock().now();
         let receiver = self.receiver(payload, now).await?;
-        let (uri, headers) = self.request(&receiver, cx.id(), payload, now).map_err(PhaseError::permanent)?;
+        // Receivers refuse what is too far from their own clocks: they are shown the wall clock, not the store's.
+        let wall = self.outbox.store.clock().wall();
+        let (uri, headers) =
+            self.request(&receiver, cx.id(), payload, wall).map_err(PhaseError::permanent)?;
         let body = Bytes::copy_from_slice(payload.body.get().as_bytes());
         let begun = Stopwatch::start();
         crash_point::pass("before-send");
         let client = self.client.get_or_init(|| Client::new(&self.outbox.options, self.resolver.clone()));
-        let answered = client.post(uri, headers, body, now).await;
+        let answered = client.post(uri, headers, body, wall).await;
         crash_point::pass("after-send");
 
         let now = self.outbox.store.clock().now();
