@@ -5,6 +5,7 @@ use std::fmt;
 use crate::{
     id::SessionId,
     job::{Job, JobState, Reason},
+    limits::LIST_SCAN_MAX,
     name::Name,
     queue::Queue,
     session::Session,
@@ -68,9 +69,20 @@ pub enum Explanation {
         running: u64,
         /// Slots of that queue in all live workers.
         slots: u64,
+        /// Jobs of that queue that are claimed before it.
+        ahead: u64,
     },
     /// Nothing stands in its way: it waits its turn.
-    Ready,
+    Ready {
+        /// The queue.
+        queue: Name,
+        /// Jobs of that queue that run.
+        running: u64,
+        /// Slots of that queue in all live workers.
+        slots: u64,
+        /// Jobs of that queue that are claimed before it.
+        ahead: u64,
+    },
     /// It runs.
     Running {
         /// In this session.
@@ -103,6 +115,9 @@ pub struct Facts {
     pub sessions: Vec<Session>,
     /// Jobs of the job's queue that are running or cancelling.
     pub running_in_queue: u64,
+    /// Jobs of the job's queue that are due, and come before it in the order of claiming. Counting ends at
+    /// [`LIST_SCAN_MAX`].
+    pub ahead: u64,
 }
 
 /// Says why a job is not running now.
@@ -164,12 +179,25 @@ fn explain_pending(job: &Job, facts: &Facts, now: Timestamp) -> Explanation {
             .sum::<u64>()
     };
     let slots: u64 = fitting.iter().map(slots_of).sum();
+    let (queue, running, ahead) = (job.queue.clone(), facts.running_in_queue, facts.ahead);
     match slots {
-        0 => Explanation::NoWorkerForQueue { queue: job.queue.clone() },
-        slots if facts.running_in_queue >= slots => {
-            Explanation::NoFreeSlot { queue: job.queue.clone(), running: facts.running_in_queue, slots }
+        0 => Explanation::NoWorkerForQueue { queue },
+        slots if running >= slots => Explanation::NoFreeSlot { queue, running, slots, ahead },
+        slots => Explanation::Ready { queue, running, slots, ahead },
+    }
+}
+
+/// How many jobs come first, in words.
+struct Ahead(u64);
+
+impl fmt::Display for Ahead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("it is the next"),
+            1 => f.write_str("1 job is ahead of it"),
+            n if n >= LIST_SCAN_MAX as u64 => write!(f, "at least {n} jobs are ahead of it"),
+            n => write!(f, "{n} jobs are ahead of it"),
         }
-        _ => Explanation::Ready,
     }
 }
 
@@ -195,10 +223,17 @@ impl fmt::Display for Explanation {
                  start a worker with the newer plan"
             ),
             Self::NoWorkerForQueue { queue } => write!(f, "no live worker works queue `{queue}`"),
-            Self::NoFreeSlot { queue, running, slots } => {
-                write!(f, "queue `{queue}` has no free slot: {running} jobs run on {slots} slots")
-            }
-            Self::Ready => f.write_str("nothing stands in its way: it waits its turn"),
+            Self::NoFreeSlot { queue, running, slots, ahead } => write!(
+                f,
+                "queue `{queue}` has no free slot: {running} of {slots} are taken, and {}",
+                Ahead(*ahead)
+            ),
+            Self::Ready { queue, running, slots, ahead } => write!(
+                f,
+                "nothing stands in its way: it waits its turn in queue `{queue}`, where {running} of {slots} slots \
+                 are taken, and {}",
+                Ahead(*ahead)
+            ),
             Self::Running { phase: Some(phase), .. } => write!(f, "it is running phase `{phase}`"),
             Self::Running { .. } => f.write_str("it is running"),
             Self::Cancelling { .. } => f.write_str("it was asked to stop, and has not stopped yet"),

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use stepwell_core::{Name, Timestamp, store::Row};
+use stepwell_core::{Job, JobState, Name, Timestamp, limits, store::Row};
 
 use crate::{
     state::{ReadyKey, State},
@@ -48,6 +48,20 @@ impl State {
         }
         found.sort_by_key(|(_, _, priority, at, key)| (*priority, *at, *key));
         self.rows(found.into_iter().take(limit).map(|(_, _, _, _, key)| *key))
+    }
+    /// How many due jobs of its queue come before a pending one.
+    pub(crate) fn ahead_of(&self, job: &Job, now: Timestamp) -> u64 {
+        let Some(key) = self.keys.get(&job.id) else { return 0 };
+        let place = |job: &Job, key: i64| (Reverse(job.priority), job.available_at, key);
+        let mine = place(job, *key);
+        let is_before = |(key, Row { job: other, .. }): &(&i64, &Row)| {
+            other.state == JobState::Pending
+                && other.queue == job.queue
+                && other.available_at <= now
+                && other.expires_at.is_none_or(|at| at > now)
+                && place(other, **key) < mine
+        };
+        self.jobs.iter().filter(is_before).take(limits::LIST_SCAN_MAX).count() as u64
     }
     pub(crate) fn expired(&self, now: Timestamp, limit: usize) -> Vec<Row> {
         self.rows(self.expiring.range(..=(now, i64::MAX)).take(limit).map(|((_, key), ())| *key))

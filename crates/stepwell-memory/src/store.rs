@@ -142,10 +142,12 @@ impl Store for Memory {
         self.look(|state| state.live_sessions().cloned().collect())
     }
     fn facts(&self, job: Job) -> Answer<'_, Facts> {
+        let now = self.clock.now();
         self.look(move |state| Facts {
             queue: state.queues.get(&job.queue).cloned(),
             sessions: state.live_sessions().cloned().collect(),
             running_in_queue: state.running_in(&job.queue),
+            ahead: state.ahead_of(&job, now),
         })
     }
     fn owned(&self, session: SessionId) -> Answer<'_, Vec<(JobId, Fence, bool)>> {

@@ -23,6 +23,9 @@ SELECT queue, kind, state, n FROM sw_counter WHERE n <> 0
 -- name: running_in_queue
 SELECT coalesce(sum(n), 0) FROM sw_counter WHERE queue = ?1 AND state IN (1, 2)
 
+-- name: waiting_kinds
+SELECT kind FROM sw_counter WHERE queue = ?1 AND state = 0 AND n > 0
+
 -- name: name_id
 SELECT id FROM sw_name WHERE name = ?1
 

@@ -14,6 +14,7 @@ use stepwell_core::{
     explain::Facts,
     job::PlanRef,
     lease::Fence,
+    limits,
     machine::LogLine,
     queue::Queue,
     session::Session,
@@ -250,7 +251,7 @@ impl Reader {
     pub(crate) fn sessions(&mut self) -> Result<Vec<Session>> {
         session::live(&self.conn).map_err(error::of("read the sessions"))
     }
-    pub(crate) fn facts(&mut self, job: &Job) -> Result<Facts> {
+    pub(crate) fn facts(&mut self, job: &Job, now: Timestamp) -> Result<Facts> {
         let sessions = self.sessions()?;
         let Some(number) = self.dictionary.find(&self.conn, &job.queue)? else {
             return Ok(Facts { sessions, ..Facts::default() });
@@ -261,7 +262,31 @@ impl Reader {
             statement.query_row([number], |row| row.get::<_, i64>(0))
         };
         let running = count().map_err(error::of("count jobs"))?;
-        Ok(Facts { queue, sessions, running_in_queue: u64::try_from(running).unwrap_or(0) })
+        let running_in_queue = u64::try_from(running).unwrap_or(0);
+        let ahead = self.ahead_of(job.id, now).map_err(error::of("count the jobs ahead"))?;
+        Ok(Facts { queue, sessions, running_in_queue, ahead })
+    }
+    /// How many due jobs of its queue come before a pending one.
+    fn ahead_of(&self, id: JobId, now: Timestamp) -> rusqlite::Result<u64> {
+        let mut place = self.conn.prepare_cached(sql!("claim", "place"))?;
+        let place = place.query_row([&id.as_bytes()[..]], |row| {
+            Ok::<(i64, i64, i64, i64), _>((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        });
+        let Some((key, queue, priority, at)) = place.optional()? else { return Ok(0) };
+        let now = now.as_micros();
+        let mut left = i64::try_from(limits::LIST_SCAN_MAX).unwrap_or(i64::MAX);
+        let limit = left;
+        let mut unstaged = self.conn.prepare_cached(sql!("claim", "ahead_unstaged"))?;
+        left -=
+            unstaged.query_row(params![queue, priority, at, key, now, left], |row| row.get::<_, i64>(0))?;
+        let mut kinds = self.conn.prepare_cached(sql!("meta", "waiting_kinds"))?;
+        let kinds = kinds.query_map([queue], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+        let mut ahead = self.conn.prepare_cached(sql!("claim", "ahead"))?;
+        for kind in kinds {
+            let place = params![queue, kind, priority, at, key, now, left];
+            left -= ahead.query_row(place, |row| row.get::<_, i64>(0))?;
+        }
+        Ok(u64::try_from(limit - left).unwrap_or(0))
     }
     pub(crate) fn owned(&mut self, session: SessionId) -> Result<Vec<(JobId, Fence, bool)>> {
         let Some(n) = self.dictionary.number(&self.conn, session)? else { return Ok(Vec::new()) };

@@ -342,7 +342,8 @@ impl Store for Sqlite {
         self.read(Reader::sessions)
     }
     fn facts(&self, job: Job) -> Answer<'_, Facts> {
-        self.read(move |reader| reader.facts(&job))
+        let now = self.clock.now();
+        self.read(move |reader| reader.facts(&job, now))
     }
     fn owned(&self, session: SessionId) -> Answer<'_, Vec<(JobId, Fence, bool)>> {
         self.read(move |reader| reader.owned(session))

@@ -158,6 +158,7 @@ macro_rules! cases {
                 a_missing_worker_is_explained
                 an_older_worker_is_explained
                 a_full_queue_is_explained
+                the_jobs_ahead_are_counted
                 a_running_job_is_explained
                 an_ended_job_is_explained;
             failures:

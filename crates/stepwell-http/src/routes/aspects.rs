@@ -150,10 +150,12 @@ fn facts(explanation: &Explanation) -> (&'static str, Value) {
             ("newerPlan", json!({ "kind": kind, "generation": generation }))
         }
         Explanation::NoWorkerForQueue { queue } => ("noWorkerForQueue", json!({ "queue": queue })),
-        Explanation::NoFreeSlot { queue, running, slots } => {
-            ("noFreeSlot", json!({ "queue": queue, "running": running, "slots": slots }))
+        Explanation::NoFreeSlot { queue, running, slots, ahead } => {
+            ("noFreeSlot", json!({ "queue": queue, "running": running, "slots": slots, "ahead": ahead }))
         }
-        Explanation::Ready => ("ready", json!({})),
+        Explanation::Ready { queue, running, slots, ahead } => {
+            ("ready", json!({ "queue": queue, "running": running, "slots": slots, "ahead": ahead }))
+        }
         Explanation::Running { node, phase, .. } => ("running", json!({ "node": node, "phase": phase })),
         Explanation::Cancelling { deadline } => ("cancelling", json!({ "deadline": deadline.map(time) })),
         Explanation::Ended { state, reason } => {

@@ -6,6 +6,10 @@ async fn explain(w: &World, id: JobId) -> Explanation {
     explain::explain(&job, &facts, w.now())
 }
 
+fn ready(running: u64, slots: u64, ahead: u64) -> Explanation {
+    Explanation::Ready { queue: QUEUE.into(), running, slots, ahead }
+}
+
 pub async fn a_scheduled_job_is_explained(w: &mut World) {
     let new = NewJob { when: When::After(seconds(9)), ..w.new_job() };
     let id = w.put(new).await;
@@ -50,7 +54,7 @@ pub async fn an_older_worker_is_explained(w: &mut World) {
     w.worker().await;
     let new = w.worker_of(vec![plan_of(KIND, &["x"])], &[QUEUE]).await;
     let id = w.add().await;
-    assert_eq!(explain(w, id).await, Explanation::Ready);
+    assert_eq!(explain(w, id).await, ready(0, 10, 0), "only the newer worker's slots count");
     w.store().close_session(new.session).await.expect("closed");
     assert_eq!(explain(w, id).await, Explanation::NewerPlan { kind: KIND.into(), generation: 2 });
 }
@@ -62,12 +66,42 @@ pub async fn a_full_queue_is_explained(w: &mut World) {
     }
     let holds = w.claim(&worker, 10).await;
     let id = w.add().await;
-    let full = Explanation::NoFreeSlot { queue: QUEUE.into(), running: 10, slots: 10 };
+    let full = Explanation::NoFreeSlot { queue: QUEUE.into(), running: 10, slots: 10, ahead: 0 };
     assert_eq!(explain(w, id).await, full);
     w.ask(holds[0].id, Command::Cancel { grace: seconds(9) }).await.expect("asked");
     assert_eq!(explain(w, id).await, full, "who was asked to stop has not stopped");
     w.finish(&holds[1]).await;
-    assert_eq!(explain(w, id).await, Explanation::Ready);
+    assert_eq!(explain(w, id).await, ready(9, 10, 0));
+}
+
+pub async fn the_jobs_ahead_are_counted(w: &mut World) {
+    w.worker().await;
+    let first = w.add().await;
+    let other_kind = NewJob { kind: "other".into(), ..w.new_job() };
+    w.put(other_kind).await;
+    let last = w.add().await;
+    assert_eq!(explain(w, first).await, ready(0, 10, 0));
+    assert_eq!(explain(w, last).await, ready(0, 10, 2), "every kind of the queue counts");
+    let urgent = NewJob { priority: 5, ..w.new_job() };
+    let urgent = w.put(urgent).await;
+    assert_eq!(explain(w, urgent).await, ready(0, 10, 0), "a higher priority comes first");
+    assert_eq!(explain(w, last).await, ready(0, 10, 3));
+    let lesser = NewJob { priority: -5, ..w.new_job() };
+    let lesser = w.put(lesser).await;
+    let elsewhere = NewJob { queue: Some("elsewhere".into()), ..w.new_job() };
+    w.put(elsewhere).await;
+    assert_eq!(explain(w, lesser).await, ready(0, 10, 4), "other queues do not count");
+    let later = NewJob { priority: 9, when: When::After(seconds(1)), ..w.new_job() };
+    w.put(later).await;
+    let brief = NewJob { priority: 9, expires: Some(When::After(seconds(1))), ..w.new_job() };
+    w.put(brief).await;
+    assert_eq!(explain(w, last).await, ready(0, 10, 4), "what waits for its time is not ahead");
+    w.advance(seconds(1));
+    assert_eq!(explain(w, last).await, ready(0, 10, 4), "what is due is, and what has expired no longer");
+    let text = explain(w, last).await.to_string();
+    let wanted = "nothing stands in its way: it waits its turn in queue `q`, where 0 of 10 slots are taken, and 4 \
+                  jobs are ahead of it";
+    assert_eq!(text, wanted.replace("`q`", &format!("`{QUEUE}`")));
 }
 
 pub async fn a_running_job_is_explained(w: &mut World) {
