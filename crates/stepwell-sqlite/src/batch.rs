@@ -31,18 +31,28 @@ pub(crate) struct Task<T, F> {
     work: F,
     answer: Option<Result<T>>,
     reply: oneshot::Sender<Result<T>>,
+    /// Whether it is done only if somebody waits for the answer.
+    if_wanted: bool,
 }
 
 impl<T: Send + 'static, F: FnMut(&mut Ledger) -> Result<T> + Send + 'static> Task<T, F> {
     /// An operation, and where its answer will be.
     pub(crate) fn with_answer(work: F) -> (Box<dyn Op>, oneshot::Receiver<Result<T>>) {
         let (reply, answer) = oneshot::channel();
-        (Box::new(Self { work, answer: None, reply }), answer)
+        (Box::new(Self { work, answer: None, reply, if_wanted: false }), answer)
+    }
+    /// The same, for what must not happen if nobody waits for it any more.
+    pub(crate) fn if_wanted(work: F) -> (Box<dyn Op>, oneshot::Receiver<Result<T>>) {
+        let (reply, answer) = oneshot::channel();
+        (Box::new(Self { work, answer: None, reply, if_wanted: true }), answer)
     }
 }
 
 impl<T: Send, F: FnMut(&mut Ledger) -> Result<T> + Send> Op for Task<T, F> {
     fn run(&mut self, ledger: &mut Ledger) -> Option<Error> {
+        if self.if_wanted && self.reply.is_closed() {
+            return None;
+        }
         ledger.tell_time();
         let result = (self.work)(ledger);
         let failure = result.as_ref().err().filter(|failure| error::is_of_store(failure)).cloned();

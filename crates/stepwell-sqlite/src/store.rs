@@ -26,7 +26,7 @@ use stepwell_core::{
 use tokio::sync::oneshot;
 
 use crate::{
-    batch::Task,
+    batch::{Op, Task},
     error,
     gathered::Waiting,
     inbox::{Alone, Message},
@@ -131,7 +131,25 @@ impl Sqlite {
         T: Send + 'static,
         F: FnMut(&mut Ledger) -> Result<T> + Send + 'static,
     {
-        let (op, answer) = Task::with_answer(work);
+        self.hand_over(Task::with_answer(work))
+    }
+
+    /// The same for work that must not be done if nobody waits for it any more.
+    fn send_if_wanted<T, F>(&self, mut work: F) -> impl Future<Output = Result<T>> + Send + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Ledger) -> Result<T> + Send + 'static,
+    {
+        self.hand_over(Task::if_wanted(move |ledger: &mut Ledger| {
+            ledger.gather();
+            work(ledger)
+        }))
+    }
+
+    fn hand_over<T: Send + 'static>(
+        &self,
+        (op, answer): (Box<dyn Op>, oneshot::Receiver<Result<T>>),
+    ) -> impl Future<Output = Result<T>> + Send + use<T> {
         match &self.pen {
             // If the writer is gone, so is the answer's other end.
             Pen::Threaded { sender, .. } => drop(sender.send(Message::Op(op))),
@@ -248,7 +266,8 @@ impl Store for Sqlite {
         Box::pin(wait(answer))
     }
     fn claim(&self, request: ClaimRequest) -> Answer<'_, ClaimedBatch> {
-        Box::pin(self.write_with_others(move |ledger| {
+        // Jobs that are claimed for somebody who has gone would wait until his lease runs out.
+        Box::pin(self.send_if_wanted(move |ledger| {
             ledger.step(|ledger| operations::claim(ledger, &request, ledger.now))
         }))
     }

@@ -120,7 +120,9 @@ impl TestBed {
     /// If the store fails.
     pub async fn crash(&self) {
         drop(self.in_flight.lock().await.take());
-        self.stepwell.engine.lose_session();
+        if let Some(session) = self.stepwell.engine.current_session() {
+            self.stepwell.engine.lose_session(session);
+        }
         self.advance(self.stepwell.engine.config.lease_ttl + Duration::from_secs(1));
     }
 }

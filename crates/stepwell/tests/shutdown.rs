@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use stepwell::{JobState, Stepwell, Workers};
-use support::{Second, Spell, Speller, brisk, soon};
+use support::{Second, Spell, Speller, brisk, names, soon};
 
 async fn running(second: Second) -> (Speller, Stepwell, Workers) {
     let speller = Speller::new(second);
@@ -152,6 +152,100 @@ async fn everything_after_the_end_is_told_that_it_is_closed() {
     stepwell.close().await.unwrap();
     let late = stepwell.start();
     late.shutdown(Duration::ZERO).await.unwrap();
+}
+
+/// A job of one phase that waits for a gate.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Pass;
+impl stepwell::Job for Pass {
+    const KIND: &'static str = "pass";
+    type Output = ();
+}
+#[derive(Clone)]
+struct Gate(std::sync::Arc<GateState>);
+struct GateState {
+    begun: tokio::sync::Notify,
+    open: tokio::sync::Semaphore,
+}
+impl Default for Gate {
+    fn default() -> Self {
+        Self(std::sync::Arc::new(GateState {
+            begun: tokio::sync::Notify::new(),
+            open: tokio::sync::Semaphore::new(0),
+        }))
+    }
+}
+impl stepwell::Worker for Gate {
+    type Job = Pass;
+    fn plan(plan: &stepwell::Plan<Self>) -> stepwell::Phase<'_, ()> {
+        plan.phase("pass", (), Self::pass)
+    }
+}
+impl Gate {
+    async fn pass(&self, _: &stepwell::Ctx<Pass>) -> stepwell::PhaseResult<()> {
+        self.0.begun.notify_one();
+        self.0.open.acquire().await?.forget();
+        Ok(())
+    }
+}
+
+/// A program that holds the write lock of the file, and so holds up whatever the queue wants to write.
+#[cfg(feature = "sqlite")]
+struct Lock(rusqlite::Connection);
+#[cfg(feature = "sqlite")]
+impl Lock {
+    fn take(path: &std::path::Path) -> Self {
+        let connection = rusqlite::Connection::open(path).unwrap();
+        connection.busy_timeout(Duration::from_secs(30)).unwrap();
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        Self(connection)
+    }
+    fn give_back(self) {
+        self.0.execute_batch("ROLLBACK").unwrap();
+    }
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_that_returns_after_the_shutdown_began_leaves_nothing_leased() {
+    let mut given_back = 0;
+    // For longer than the shutdown waits for claims before it goes on, and for less.
+    for held in [50, 200, 1_500, 2_500].map(Duration::from_millis) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("queue.db");
+        let gate = Gate::default();
+        let stepwell = Stepwell::sqlite(&path).worker(gate.clone()).queue("default", 1).open().await.unwrap();
+        let workers = stepwell.start();
+        let mut jobs = vec![stepwell.enqueue(Pass).await.unwrap()];
+        soon("the first job runs", gate.0.begun.notified()).await;
+        for _ in 0..3 {
+            jobs.push(stepwell.enqueue(Pass).await.unwrap());
+        }
+        // The end of the running job and the claim of the next one wait for the lock together.
+        let lock = Lock::take(&path);
+        gate.0.open.add_permits(1_000);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let ending = tokio::spawn(async move { workers.shutdown(Duration::from_secs(20)).await });
+        tokio::time::sleep(held).await;
+        lock.give_back();
+        soon("the shutdown ends", ending).await.unwrap().unwrap();
+
+        let stepwell = Stepwell::sqlite(&path).open().await.unwrap();
+        assert_eq!(stepwell.sessions().await.unwrap(), [], "no session is left");
+        for job in &jobs {
+            let names = names(&stepwell, &stepwell.handle::<Pass>(job.id())).await;
+            let job = stepwell.job(job.id()).await.unwrap();
+            given_back += names.iter().filter(|name| **name == "job:released").count();
+            if job.state == JobState::Completed {
+                continue;
+            }
+            assert_eq!((job.state, job.lease), (JobState::Pending, None), "{names:?}");
+            assert_eq!((job.attempt, job.crashes), (0, 0), "no budget was charged: {names:?}");
+            assert!(!names.contains(&"job:interrupted"), "{names:?}");
+        }
+        stepwell.close().await.unwrap();
+    }
+    assert!(given_back > 0, "no claim returned after the shutdown had begun");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -96,7 +96,7 @@ pub(crate) struct Engine {
     pub(super) thread: Handle,
     _thread: DropGuard,
     pub(super) tasks: TaskTracker,
-    /// The dispatcher, apart from the other tasks: it ends before anything else does.
+    /// What claims, apart from the other tasks: it ends before anything else does.
     pub(super) claims: TaskTracker,
     pub(super) fallback: Fallback,
 }
@@ -236,7 +236,8 @@ impl Engine {
         match self.webhooks.start() {
             Ok(senders) => {
                 self.tasks.spawn_on(courier::fan_out(self.clone()), &self.thread);
-                self.tasks.spawn_on(courier::run(self.clone(), senders), &self.thread);
+                // It claims, too, and ends with the dispatcher.
+                self.claims.spawn_on(courier::run(self.clone(), senders), &self.thread);
             }
             // What is to be sent waits for a process that can.
             Err(error) => tracing::error!(%error, "webhooks are not sent by this process"),
@@ -267,13 +268,29 @@ impl Engine {
         *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
         Ok(id)
     }
-    /// The session is dead, or must be taken for dead: whatever runs must stop and may write nothing more.
-    pub(crate) fn lose_session(&self) {
-        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// A session is dead, or must be taken for dead: whatever runs in it must stop and may write nothing more.
+    ///
+    /// A process that stood still finds out in several places at once. Only the first does something: the others would
+    /// take the next session, which may run jobs by then, for the dead one.
+    pub(crate) fn lose_session(&self, dead: SessionId) {
+        let mut current = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if *current != Some(dead) {
+            return;
+        }
+        *current = None;
+        // Before another session can be opened, so that nothing of that is asked.
         self.flights.ask_all(super::stop::Why::Lost);
+        drop(current);
         self.work.notify_one();
+        // Whatever it still owns need not wait until the others find it dead, and what was kept for it goes.
+        let store = self.store.clone();
+        self.thread.spawn(async move {
+            if let Err(error) = store.close_session(dead).await {
+                tracing::warn!(session = %dead, %error, "failed to close a dead session; it is found later");
+            }
+        });
     }
-    pub(super) fn current_session(&self) -> Option<SessionId> {
+    pub(crate) fn current_session(&self) -> Option<SessionId> {
         *self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -100,7 +100,8 @@ async fn claim_all(engine: &Arc<Engine>, senders: &Handle) {
                 wait(engine, look).await;
                 empty = 0;
             }
-            Err(error) if error.is_lease_lost() => engine.lose_session(),
+            // Its session has been given up.
+            Err(error) if error.is_lease_lost() => {}
             Err(error) if error.is_closed() || error.is_fatal() => return,
             Err(error) => {
                 tracing::warn!(%error, "failed to claim deliveries; trying again");

@@ -6,7 +6,7 @@ use std::{
 };
 
 use stepwell_core::{
-    Timestamp, limits,
+    Error, SessionId, Timestamp, limits,
     machine::Command,
     store::{Answer, ClaimRequest, Claimed, ClaimedBatch, Lane, Maintain, Request, WorkedPlan},
 };
@@ -51,7 +51,8 @@ async fn dispatch(engine: &Arc<Engine>, handlers: &Handle) {
             Ok(Looked::Full) => recovered = true,
             Ok(Looked::Empty) => wait(engine, false).await,
             Ok(Looked::NoSlot) => wait(engine, true).await,
-            Err(error) if error.is_lease_lost() => engine.lose_session(),
+            // Its session has been given up.
+            Err(error) if error.is_lease_lost() => {}
             Err(error) if error.is_closed() || error.is_fatal() => {
                 tracing::error!(%error, "failed to claim; no more jobs are run");
                 engine.stop_claiming();
@@ -62,8 +63,8 @@ async fn dispatch(engine: &Arc<Engine>, handlers: &Handle) {
             }
         }
     }
-    if let Some(Asked { answer, .. }) = asked
-        && let Ok(batch) = answer.await
+    if let Some(Asked { claim, .. }) = asked
+        && let Ok(batch) = claim.answer(engine).await
     {
         give_back(engine, batch.jobs).await;
     }
@@ -89,10 +90,27 @@ enum Looked {
     NoSlot,
 }
 
-/// A claim under way.
+/// A claim under way, and for what.
 struct Asked<'a> {
     lanes: Vec<Lane>,
+    claim: Claim<'a>,
+}
+
+/// A claim under way.
+struct Claim<'a> {
+    session: SessionId,
     answer: Answer<'a, ClaimedBatch>,
+}
+
+impl Claim<'_> {
+    /// What it brings. A session that can claim nothing any more is given up.
+    async fn answer(self, engine: &Engine) -> stepwell_core::Result<ClaimedBatch> {
+        let answer = self.answer.await;
+        if answer.as_ref().is_err_and(Error::is_lease_lost) {
+            engine.lose_session(self.session);
+        }
+        answer
+    }
 }
 
 /// Asks for as many jobs as there are free slots; none if there is none.
@@ -102,8 +120,8 @@ async fn ask(engine: &Engine) -> stepwell_core::Result<Option<Asked<'_>>> {
         return Ok(None);
     }
     engine.due.store(i64::MAX, Ordering::Release);
-    let answer = ask_for(engine, lanes.clone(), engine.plans.clone()).await?;
-    Ok(Some(Asked { lanes, answer }))
+    let claim = ask_for(engine, lanes.clone(), engine.plans.clone()).await?;
+    Ok(Some(Asked { lanes, claim }))
 }
 
 /// Asks for jobs of some kinds for free slots of some queues. The store begins at once, and whoever asks waits for the
@@ -112,11 +130,12 @@ async fn ask_for(
     engine: &Engine,
     lanes: Vec<Lane>,
     plans: Arc<Vec<WorkedPlan>>,
-) -> stepwell_core::Result<Answer<'_, ClaimedBatch>> {
+) -> stepwell_core::Result<Claim<'_>> {
     let wanted: usize = lanes.iter().map(|lane| lane.at_most).sum();
     let session = engine.session().await?;
     let tokens = engine.entropy.tokens(wanted.min(limits::CLAIM_BATCH_MAX));
-    Ok(engine.store.claim(ClaimRequest { session, lanes, plans, tokens }))
+    let answer = engine.store.claim(ClaimRequest { session, lanes, plans, tokens });
+    Ok(Claim { session, answer })
 }
 
 /// Claims jobs of some kinds for free slots of some queues.
@@ -126,7 +145,7 @@ pub(super) async fn claim_for(
     lanes: Vec<Lane>,
     plans: Arc<Vec<WorkedPlan>>,
 ) -> stepwell_core::Result<Vec<Claimed>> {
-    let batch = ask_for(engine, lanes, plans).await?.await?;
+    let batch = ask_for(engine, lanes, plans).await?.answer(engine).await?;
     engine.learn_due(batch.next_due);
     Ok(batch.jobs)
 }
@@ -140,8 +159,8 @@ async fn claim<'a>(
         Some(under_way) => Some(under_way),
         None => ask(engine).await?,
     };
-    let Some(Asked { mut lanes, answer }) = under_way else { return Ok(Looked::NoSlot) };
-    let batch = answer.await?;
+    let Some(Asked { mut lanes, claim }) = under_way else { return Ok(Looked::NoSlot) };
+    let batch = claim.answer(engine).await?;
     engine.learn_due(batch.next_due);
     for job in &batch.jobs {
         note(&mut lanes, job);

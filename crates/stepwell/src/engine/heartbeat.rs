@@ -45,11 +45,13 @@ fn beat(engine: &Engine) {
                 Ok(beat) if beat.alive => last_ok = begun,
                 Ok(_) => {
                     tracing::error!(%session, "the session was taken for dead; its jobs run elsewhere");
-                    engine.lose_session();
+                    engine.lose_session(session);
+                    // The next one is as old as its first beat.
+                    last_ok = begun;
                 }
                 Err(error) if last_ok.elapsed() >= margin => {
                     tracing::error!(%session, %error, "failed to keep the lease alive; its jobs are given up");
-                    engine.lose_session();
+                    engine.lose_session(session);
                     last_ok = begun;
                 }
                 Err(error) => tracing::warn!(%session, %error, "failed to record a heartbeat"),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use stepwell_core::{
-    Error, JobId, Name, Result,
+    Error, JobId, Name, Result, SessionId,
     lease::Fence,
     machine::Command,
     store::{Answer, Request},
@@ -139,6 +139,7 @@ async fn drive(engine: Arc<Engine>, begun: Stopwatch) {
     heartbeat::stop(&engine);
     let mut closed = Ok(());
     if let Some(session) = engine.current_session() {
+        give_back_rest(&engine, session, left(&aborted, SESSION)).await;
         closed = within(left(&aborted, SESSION), engine.store.close_session(session)).await;
     }
     engine.tail.close().await;
@@ -176,6 +177,24 @@ async fn give_back(engine: &Engine, (id, _, fence, _): &Flying) {
 
 fn left(since: &Stopwatch, limit: Duration) -> Duration {
     limit.saturating_sub(since.elapsed())
+}
+
+/// Gives back what the session owns although nothing of it runs: what a claim took whose answer nobody waited for.
+async fn give_back_rest(engine: &Engine, session: SessionId, limit: Duration) {
+    let rest = async {
+        for (id, fence, _) in engine.store.owned(session).await? {
+            let request = Request { job: id, fence, commands: vec![Command::Release] };
+            engine.store.apply(request).await?;
+        }
+        Ok::<_, Error>(())
+    };
+    match tokio::time::timeout(limit, rest).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "failed to give back a job; it is taken back as after a crash");
+        }
+        Err(_) => tracing::warn!("failed to give back a job in time; it is taken back as after a crash"),
+    }
 }
 
 /// Waits until nothing runs, or until the time for that is over.
