@@ -12,6 +12,12 @@ impl Failure {
         // Whatever a cause may say, it stays on one line.
         Self(format!("failed to {what}: {why}").replace('\n', " "))
     }
+    /// Arguments that cannot be. What is printed for people has more lines.
+    pub(crate) fn usage(refusal: &clap::Error) -> Self {
+        let text = refusal.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        Self::to("understand the arguments", first.trim_start_matches("error: "))
+    }
 }
 
 impl Display for Failure {

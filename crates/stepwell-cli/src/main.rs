@@ -15,6 +15,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use failure::Failure;
+
 /// A durable job queue: jobs are lists of phases, and each result is on disk the moment its phase ends.
 #[derive(Parser)]
 #[command(name = "stepwell", version, arg_required_else_help = true)]
@@ -38,14 +40,33 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     log::begin();
-    let outcome = match Arguments::parse().command {
+    interrupts::outlive_file_size_limit();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(refusal) => {
+            if refusal.use_stderr() {
+                tell_in_json(&Failure::usage(&refusal));
+            }
+            refusal.exit()
+        }
+    };
+    let outcome = match arguments.command {
         Command::Dev(arguments) => commands::dev::run(arguments).await,
         Command::Serve(arguments) => commands::serve::run(arguments).await,
         Command::Tokens(arguments) => commands::tokens::run(arguments).await,
         Command::Version => commands::version::run(),
     };
     outcome.unwrap_or_else(|failure| {
+        tell_in_json(&failure);
         eprintln!("stepwell: {failure}");
         ExitCode::FAILURE
     })
+}
+
+/// Whoever reads the lines of `dev --json` finds there, too, why there are no more.
+fn tell_in_json(failure: &Failure) {
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|command| command == "dev") && words.any(|word| word == "--json") {
+        println!("{}", serde_json::json!({ "type": "dev:error", "message": failure.to_string() }));
+    }
 }

@@ -116,6 +116,46 @@ fn two_at_once_share_the_work() {
 }
 
 #[test]
+fn sigterm_ends_it_as_ctrl_c_does() {
+    let place = place();
+    assert_eq!(killed(place.path(), "-TERM"), Some(130));
+    let (code, text) = ended(place.path(), &["--until-idle", "--json"]);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("dev:resumed"), "{text}");
+}
+
+#[test]
+fn slowness_is_that_of_a_start_and_not_of_a_job() {
+    let place = place();
+    // Of forty files, sixteen at a time: the phases of one would take four times as long as this test may.
+    let mut child = dev(place.path(), &["--slow", "60000", "--json"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("job:phase:started")));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (code, text) = ended(place.path(), &["--until-idle"]);
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(manifest(place.path()).lines().count(), FILES);
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_told_and_kills_nothing() {
+    let place = place();
+    let binary = env!("CARGO_BIN_EXE_stepwell");
+    let output = Command::new("sh")
+        // In blocks of 512 bytes: enough for an empty queue, and not for the jobs of forty files.
+        .args(["-c", r#"ulimit -f 300; exec "$0" dev --dir files --until-idle --no-http"#, binary])
+        .current_dir(place.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("a limit on the size of this process's files"), "{text}");
+    let (code, text) = ended(place.path(), &["--until-idle"]);
+    assert_eq!(code, 0, "{text}");
+}
+
+#[test]
 fn wrong_input_is_told_in_one_line() {
     let place = place();
     let command = |arguments: &[&str]| {
@@ -127,10 +167,40 @@ fn wrong_input_is_told_in_one_line() {
     let (code, text) = command(&["dev", "--dir", "nowhere"]);
     assert_eq!(code, Some(1));
     assert!(text.starts_with("stepwell: failed to open the directory nowhere"), "{text}");
+    assert!(text.contains("name one that exists with --dir") && text.lines().count() == 1, "{text}");
+    let (code, text) = command(&["dev", "--dir", "files/2.txt"]);
+    assert_eq!(code, Some(1));
+    assert!(text.ends_with("it is not a directory; name one with --dir\n"), "{text}");
     assert_eq!(command(&["dev", "--slow", "fast"]).0, Some(2));
+    fs::write(place.path().join(".stepwell"), "").unwrap();
+    let (code, text) = command(&["dev"]);
+    assert_eq!(code, Some(1));
+    assert!(text.contains("create the directory ./.stepwell") && text.contains("move it away"), "{text}");
+    fs::remove_file(place.path().join(".stepwell")).unwrap();
     fs::create_dir(place.path().join(".stepwell")).unwrap();
     fs::write(place.path().join(".stepwell/stepwell.db"), "this is no database; ".repeat(100)).unwrap();
     let (code, text) = command(&["dev", "--until-idle"]);
     assert_eq!(code, Some(1));
-    assert!(text.contains("is not an SQLite database"), "{text}");
+    assert!(text.contains("is not an SQLite database") && text.contains("move this one away"), "{text}");
+}
+
+#[test]
+fn an_error_is_an_object_for_whoever_asked_for_objects() {
+    let place = place();
+    for (arguments, code, wanted) in [
+        (["--json", "--slow", "fast"], 2, "invalid value 'fast' for '--slow <MS>'"),
+        (["--json", "--dir", "nowhere"], 1, "failed to open the directory nowhere"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_stepwell"))
+            .arg("dev")
+            .args(arguments)
+            .current_dir(place.path())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(code));
+        let object: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(object["type"], "dev:error");
+        assert!(object["message"].as_str().unwrap().contains(wanted), "{object}");
+        assert!(!output.stderr.is_empty(), "people are told, too");
+    }
 }

@@ -8,7 +8,17 @@ use crate::{
     webhooks::WebhookArguments,
 };
 
+/// What a script wants to know.
+const CODES: &str = "\
+Exit codes:
+  0    every job completed
+  1    a job failed, or dev could not go on; each failure is named
+  2    the arguments are wrong
+  130  ended by Ctrl-C or SIGTERM: running phases end, up to 5 s; a second one gives their jobs back at once.
+       The next start goes on where this one stood";
+
 #[derive(clap::Args)]
+#[command(after_help = CODES)]
 pub(crate) struct Arguments {
     /// The directory whose files are worked, as git would see them.
     #[arg(long, value_name = "DIR", default_value = ".")]
@@ -19,10 +29,10 @@ pub(crate) struct Arguments {
     /// Ends when nothing is left to do, instead of staying until Ctrl-C.
     #[arg(long)]
     until_idle: bool,
-    /// Stretches each phase by so many milliseconds, to try Ctrl-C, kill -9 and a second start.
+    /// Stretches each phase that this start runs by so many milliseconds, to try Ctrl-C, kill -9 and a second start.
     #[arg(long, value_name = "MS", default_value_t = 0)]
     slow: u32,
-    /// Prints one JSON object per line instead of words and bars.
+    /// Prints one JSON object per line instead of words and bars; an error is one, too.
     #[arg(long)]
     json: bool,
     /// How many jobs are worked at once.

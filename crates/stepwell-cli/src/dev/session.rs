@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
+    fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -89,7 +89,7 @@ impl Session {
     async fn open(options: Options) -> Result<Self, Failure> {
         let dir = directory(&options.dir)?;
         let home = Path::new(HOME);
-        fs::create_dir_all(home).failed_to(format!("create the directory ./{HOME}"))?;
+        make_home(home)?;
         let path = home.join("stepwell.db");
         let (board, slow) = (Board::default(), Slow::by(options.slow));
         let lists = Lists::in_directory(home.join("lists"));
@@ -281,11 +281,32 @@ async fn serve(stepwell: &Stepwell, address: SocketAddr, view: &View) -> Option<
 
 fn directory(named: &Path) -> Result<PathBuf, Failure> {
     let what = format!("open the directory {}", named.display());
-    let dir = named.canonicalize().failed_to(&what)?;
+    let dir = named.canonicalize().map_err(|error| {
+        let fix = match error.kind() {
+            io::ErrorKind::NotFound => "; name one that exists with --dir",
+            io::ErrorKind::PermissionDenied => "; name one that this user may read with --dir",
+            _ => "; name another with --dir",
+        };
+        Failure::to(&what, format!("{error}{fix}"))
+    })?;
     if !dir.is_dir() {
         return Err(Failure::to(what, "it is not a directory; name one with --dir"));
     }
+    // To find nothing in it would look like success.
+    if let Err(error) = fs::read_dir(&dir) {
+        return Err(Failure::to(what, format!("{error}; name one that this user may read with --dir")));
+    }
     Ok(dir)
+}
+
+/// The directory for the queue and the manifest, which is where `dev` is started.
+fn make_home(home: &Path) -> Result<(), Failure> {
+    let Err(error) = fs::create_dir_all(home) else { return Ok(()) };
+    let fix = match error.kind() {
+        io::ErrorKind::AlreadyExists => "; a file has its name, move it away",
+        _ => "; start in a directory that this user may write, and name the files' directory with --dir",
+    };
+    Err(Failure::to(format!("create the directory ./{HOME}"), format!("{error}{fix}")))
 }
 
 /// Ends in order; a further Ctrl-C shortens it.
