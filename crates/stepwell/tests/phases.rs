@@ -5,7 +5,7 @@ mod support;
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -18,6 +18,7 @@ use stepwell::{
     testing::{TestBed, crash_everywhere},
 };
 use support::{Second, Spell, Speller, names, soon};
+use tokio::sync::{Notify, Semaphore};
 
 #[tokio::test]
 async fn a_panic_is_a_failed_try_with_its_message() {
@@ -217,6 +218,76 @@ async fn a_failed_element_does_not_cost_the_others_their_results() {
     bed.run_until_idle().await;
     assert_eq!(job.result().await.unwrap(), 10_100);
     assert_eq!(resizer.resized.load(Ordering::SeqCst), 100, "no element was done twice");
+}
+
+/// The process dies with a part of the list done and four elements under way.
+#[tokio::test]
+async fn a_fan_out_that_was_cut_off_goes_on_with_what_is_missing_and_keeps_its_bound() {
+    #[derive(Clone)]
+    struct Gated {
+        begun: Arc<AtomicU32>,
+        done: Arc<Mutex<Vec<u32>>>,
+        gate: Arc<Semaphore>,
+        at_once_max: Arc<AtomicU32>,
+        told: Arc<Notify>,
+    }
+    impl Worker for Gated {
+        type Job = Resize;
+        fn plan(plan: &Plan<Self>) -> Phase<'_, u64> {
+            let widths = plan.phase("widths", (), Self::widths);
+            let done = plan.each("resize", widths, Self::resize).at_once(4);
+            plan.phase("sum", done, Self::sum)
+        }
+    }
+    impl Gated {
+        async fn widths(&self, cx: &Ctx<Resize>) -> PhaseResult<Vec<u32>> {
+            Ok(cx.job().widths.clone())
+        }
+        async fn resize(&self, _: &Ctx<Resize>, width: u32) -> PhaseResult<u64> {
+            let under_way = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+            self.at_once_max.fetch_max(under_way, Ordering::SeqCst);
+            self.told.notify_one();
+            self.gate.acquire().await?.forget();
+            self.begun.fetch_sub(1, Ordering::SeqCst);
+            self.done.lock().unwrap().push(width);
+            self.told.notify_one();
+            Ok(u64::from(width))
+        }
+        async fn sum(&self, _: &Ctx<Resize>, all: Vec<u64>) -> PhaseResult<u64> {
+            Ok(all.iter().sum())
+        }
+    }
+    let worker = Gated {
+        begun: Arc::default(),
+        done: Arc::default(),
+        gate: Arc::new(Semaphore::new(6)),
+        at_once_max: Arc::default(),
+        told: Arc::default(),
+    };
+    let bed = TestBed::with(worker.clone()).await;
+    let job = bed.enqueue(Resize { widths: (1..=20).collect() }).await.unwrap();
+    bed.step().await;
+    let six_done_and_four_under_way = async {
+        while worker.done.lock().unwrap().len() < 6 || worker.begun.load(Ordering::SeqCst) < 4 {
+            worker.told.notified().await;
+        }
+    };
+    tokio::select! {
+        () = six_done_and_four_under_way => {}
+        _ = bed.step() => panic!("it was to wait"),
+    }
+    bed.crash().await;
+    worker.begun.store(0, Ordering::SeqCst);
+    worker.gate.add_permits(100);
+    bed.run_until_idle().await;
+    assert_eq!(job.result().await.unwrap(), 210);
+    assert_eq!(worker.at_once_max.load(Ordering::SeqCst), 4);
+    let mut done = worker.done.lock().unwrap().clone();
+    assert_eq!(done.len(), 20, "nothing that was done was done again: {done:?}");
+    done.sort_unstable();
+    assert_eq!(done, (1..=20).collect::<Vec<_>>());
+    let record = job.record().await.unwrap();
+    assert_eq!((record.phases[1].tries, record.attempt), (1, 2), "a crash spends no try");
 }
 
 #[tokio::test]
