@@ -49,4 +49,4 @@ pub use phases::Phases;
 pub use plan::{PhaseSpec, PlanSpec};
 pub use retry::Retry;
 pub use time::{Clock, Timestamp};
-pub use unique::Unique;
+pub use unique::{OnConflict, Unique};

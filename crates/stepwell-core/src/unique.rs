@@ -4,7 +4,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{id::JobId, time::Timestamp};
+use crate::{
+    error::Error,
+    id::JobId,
+    job::{Job, JobState},
+    machine::{Edit, NewJob},
+    time::Timestamp,
+};
 
 /// What "the same job" means, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +48,45 @@ impl Unique {
     pub fn existing(&self, holders: &Holders, now: Timestamp) -> Option<JobId> {
         let recent = |newest: &Holder| self.window().is_some_and(|window| newest.enqueued_at + window > now);
         holders.live.or_else(|| holders.newest.filter(recent).map(|newest| newest.id))
+    }
+}
+
+/// What happens if a job's unique key stands for another job already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnConflict {
+    /// The answer is that job.
+    #[default]
+    Return,
+    /// That job, if it still waits, takes on what is asked for: payload, priority, queue, time, tags and attributes.
+    /// If it does not wait any more, the enqueue is refused.
+    Replace,
+    /// The enqueue is refused.
+    Reject,
+}
+
+impl OnConflict {
+    /// What becomes of the job that there is; none if it stays as it is.
+    ///
+    /// # Errors
+    /// If the enqueue is refused.
+    pub(crate) fn change(self, existing: &Job, new: &NewJob) -> Result<Option<Edit>, Error> {
+        let elsewhere = new.unique_in.as_ref().is_some_and(|queues| {
+            !queues.contains(&existing.queue) && !queues.contains(&existing.home_queue)
+        });
+        match self {
+            _ if elsewhere => return Err(Error::unique_taken(existing.id)),
+            Self::Return => return Ok(None),
+            Self::Replace if existing.state == JobState::Pending => {}
+            Self::Replace | Self::Reject => return Err(Error::unique_taken(existing.id)),
+        }
+        Ok(Some(Edit {
+            payload: Some(new.payload.clone()),
+            priority: Some(new.priority),
+            queue: Some(new.queue.clone().unwrap_or_else(|| NewJob::DEFAULT_QUEUE.into())),
+            when: Some(new.when),
+            tags: Some(new.tags.clone()),
+            attributes: Some(new.attributes.clone()),
+        }))
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use stepwell_core::{
-    Error, JobId, Json, Name, Result, Unique, limits,
+    Error, JobId, Json, Name, OnConflict, Result, Unique, limits,
     machine::{NewJob, Once},
     schedule::When,
     webhook::JobWebhook,
@@ -83,6 +83,29 @@ impl<'s, J> Enqueue<'s, J> {
     /// What makes it the same as another; then there is no second one, and the handle is the first one's.
     pub fn unique(self, unique: Unique) -> Self {
         self.set(|new| new.unique = Some(unique))
+    }
+    /// What happens if [`unique`](Self::unique) matches a job that there is: the answer is that job, unless set. It is
+    /// decided in the commit that answers, and with [`once`](Self::once) a request that comes again is answered as it
+    /// was, and changes nothing.
+    ///
+    /// ```
+    /// # use stepwell::{Job, OnConflict, Stepwell, Unique};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Digest { user: u64, news: u32 }
+    /// # impl Job for Digest { const KIND: &'static str = "digest"; type Output = (); }
+    /// # async fn example(stepwell: Stepwell) -> stepwell::Result<()> {
+    /// // While the digest waits to be sent, the newest one counts.
+    /// let digest = Digest { user: 7, news: 3 };
+    /// stepwell.enqueue(digest).unique(Unique::key(7)).on_conflict(OnConflict::Replace).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn on_conflict(self, on_conflict: OnConflict) -> Self {
+        self.set(|new| new.on_conflict = on_conflict)
+    }
+    /// Refuses the job, whatever [`on_conflict`](Self::on_conflict) says, if its unique key stands for one that is in
+    /// none of these queues, and was put into none of them: for whoever may use these queues only.
+    pub fn unique_in(self, queues: impl IntoIterator<Item = Name>) -> Self {
+        let queues = queues.into_iter().collect();
+        self.set(|new| new.unique_in = Some(queues))
     }
     /// Its queue: `default` unless set.
     pub fn queue(self, queue: impl Into<Name>) -> Self {

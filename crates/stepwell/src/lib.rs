@@ -57,7 +57,7 @@ pub use records::Records;
 pub use single::OneShot;
 pub use stepwell_core::webhook::JobWebhook;
 pub use stepwell_core::{
-    Clock, Error, EventType, JobId, JobState, Json, Name, Retry, SessionId, Timestamp, Unique,
+    Clock, Error, EventType, JobId, JobState, Json, Name, OnConflict, Retry, SessionId, Timestamp, Unique,
     error::Result,
     explain::Explanation,
     job::{Failure, Progress, Reason},

@@ -1,6 +1,10 @@
 //! What may be asked of a job.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +19,7 @@ use crate::{
     retry::Retry,
     schedule::When,
     time::Timestamp,
-    unique::Unique,
+    unique::{OnConflict, Unique},
     webhook::JobWebhook,
 };
 
@@ -220,6 +224,10 @@ pub struct NewJob {
     pub expires: Option<When>,
     /// What makes it the same as another.
     pub unique: Option<Unique>,
+    /// What happens if there is another already.
+    pub on_conflict: OnConflict,
+    /// The enqueue is refused if that other is in none of these queues, and was put into none of them.
+    pub unique_in: Option<BTreeSet<Name>>,
     /// Words to find it by.
     pub tags: Vec<Name>,
     /// Keys and values to find it by.
@@ -248,6 +256,8 @@ impl NewJob {
             when: When::Now,
             expires: None,
             unique: None,
+            on_conflict: OnConflict::Return,
+            unique_in: None,
             tags: Vec::new(),
             attributes: BTreeMap::new(),
             webhook: None,
@@ -272,6 +282,9 @@ impl NewJob {
         }
         if let Some(unique) = &self.unique {
             check_key("unique key", unique.as_str())?;
+        }
+        if self.unique.is_none() && self.on_conflict != OnConflict::Return {
+            return Err(Error::invalid("on conflict", "says nothing without a unique key; add one"));
         }
         if self.max_crashes == Some(0) {
             return Err(Error::invalid("max_crashes", "must be at least 1"));

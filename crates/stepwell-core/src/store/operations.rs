@@ -17,6 +17,7 @@ use crate::{
     retention::Retention,
     setting::PutSetting,
     time::Timestamp,
+    unique::OnConflict,
     webhook,
 };
 
@@ -26,10 +27,10 @@ use super::{
     tables::{Row, Tables},
 };
 
-/// T1. Stores a new job, or answers with the one that its unique key stands for.
+/// T1. Stores a new job, or does what is asked for with the one that its unique key stands for.
 ///
 /// # Errors
-/// If a field breaks a rule, or the store fails.
+/// If a field breaks a rule, the unique key's job is in the way, or the store fails.
 pub fn enqueue(tables: &mut impl Tables, new: &NewJob, now: Timestamp) -> Result<Enqueued> {
     new.check()?;
     let Some(once) = &new.once else { return enqueue_new(tables, new, now) };
@@ -64,6 +65,9 @@ fn enqueue_new(tables: &mut impl Tables, new: &NewJob, now: Timestamp) -> Result
     if let Some(unique) = &new.unique {
         let holders = tables.unique_holders(&new.kind, unique.as_str())?;
         if let Some(id) = unique.existing(&holders, now) {
+            if new.on_conflict != OnConflict::Return || new.unique_in.is_some() {
+                settle(tables, id, new, now)?;
+            }
             return Ok(Enqueued { id, duplicate: true, replayed: false });
         }
     }
@@ -78,6 +82,16 @@ fn enqueue_new(tables: &mut impl Tables, new: &NewJob, now: Timestamp) -> Result
         tables.put_setting(&scope, &key, Some(&Json::of(webhook)?), now)?;
     }
     Ok(Enqueued { id: new.id, duplicate: false, replayed: false })
+}
+
+/// Does to the job that there is what is asked for. In here, because a request that comes again must not do it again:
+/// somebody may have changed the job in between.
+fn settle(tables: &mut impl Tables, existing: JobId, new: &NewJob, now: Timestamp) -> Result<()> {
+    let row = tables.job(existing)?.ok_or_else(|| Error::unique_taken(existing))?;
+    let Some(edit) = new.on_conflict.change(&row.job, new)? else { return Ok(()) };
+    let context = Context { now, ..Context::default() };
+    let transition = machine::apply(&row.job, Fence::None, &Command::Edit(edit), &context)?;
+    tables.save(&row, transition)
 }
 
 /// Sees to it that the log is read for webhooks from here on: from now on nothing is removed that was not read.

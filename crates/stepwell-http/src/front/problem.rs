@@ -217,6 +217,7 @@ fn pointer_of(field: &str) -> String {
     let (name, rest) = field.split_once(' ').unwrap_or((field, ""));
     match (name, rest) {
         ("unique", "key") => "#/uniqueKey".into(),
+        ("on", "conflict") => "#/onConflict".into(),
         ("idempotency", "key") => "Idempotency-Key".into(),
         ("attribute", key) if !key.is_empty() => format!("#/attributes/{}", escaped(key)),
         ("attribute", _) => "#/attributes".into(),

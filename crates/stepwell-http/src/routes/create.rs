@@ -10,13 +10,13 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use sha2::{Digest, Sha256};
-use stepwell::{Edit, JobHandle, JobState, Timestamp, Untyped, When};
+use stepwell::{JobHandle, Untyped};
 
 use crate::{
     access::{Caller, Grant, hex},
     front::{Code, JsonBody, Problem},
     hub::Hub,
-    shape::{Created, NewJob, OnConflict},
+    shape::{Created, NewJob},
 };
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -95,7 +95,7 @@ pub(crate) async fn create_job(
     Ok(response)
 }
 
-/// Stores one job, and does what is asked for if its unique key is taken.
+/// Stores one job, or does what is asked for with the one that its unique key stands for.
 pub(super) async fn enqueue(
     hub: &Hub,
     grant: &Grant,
@@ -109,61 +109,21 @@ pub(super) async fn enqueue(
     if stepwell::is_internal(new.queue()) {
         return Err(Problem::reserved("#/queue"));
     }
-    let mut enqueue = new.enqueue(&hub.stepwell)?;
+    let mut enqueue = new.enqueue(&hub.stepwell, grant)?;
     if let Some((key, fingerprint)) = once {
         enqueue = enqueue.once(key, fingerprint);
     }
-    let handle = enqueue.await?;
-    if handle.is_duplicate() && grant.is_limited() && !grant.covers_job(&handle.record().await?) {
+    let error = match enqueue.await {
+        Ok(handle) => return Ok(handle),
+        Err(error) => error,
+    };
+    if let Some(holder) = error.unique_holder()
+        && grant.is_limited()
+        && !hub.stepwell.job(holder).await.is_ok_and(|job| grant.covers_job(&job))
+    {
         // Which one it is, is not theirs to know.
         let detail = "a job that is not for this token has this unique key";
         return Err(Problem::new(Code::ConflictUnique, detail));
     }
-    match new.on_conflict {
-        _ if !handle.is_duplicate() => {}
-        None | Some(OnConflict::Return) => {}
-        Some(OnConflict::Reject) => {
-            let detail = format!("job {} has this unique key", handle.id());
-            return Err(Problem { job: Some(handle.id()), ..Problem::new(Code::ConflictUnique, detail) });
-        }
-        Some(OnConflict::Replace) => replace(hub, grant, new, &handle).await?,
-    }
-    Ok(handle)
-}
-
-/// Makes the waiting job with this unique key what is asked for.
-async fn replace(hub: &Hub, grant: &Grant, new: &NewJob, handle: &JobHandle<Untyped>) -> Result<(), Problem> {
-    let at = |text: &str| crate::shape::parse_time("#/runAt", text).map(|at| When::At(Timestamp::from(at)));
-    let when = match (new.delay_ms, &new.run_at) {
-        (Some(ms), _) => When::After(crate::shape::millis("#/delayMs", ms)?),
-        (None, Some(text)) => at(text)?,
-        (None, None) => When::Now,
-    };
-    let edit = Edit {
-        payload: Some(new.payload.clone()),
-        priority: Some(new.priority.unwrap_or(0)),
-        queue: Some(new.queue().into()),
-        when: Some(when),
-        tags: Some(new.tags.iter().flatten().map(|tag| tag.as_str().into()).collect()),
-        attributes: Some(
-            new.attributes
-                .iter()
-                .flatten()
-                .map(|(key, value)| (key.as_str().into(), value.clone()))
-                .collect(),
-        ),
-    };
-    let conflict =
-        |detail: String| Problem { job: Some(handle.id()), ..Problem::new(Code::ConflictUnique, detail) };
-    let job = handle.record().await?;
-    if !grant.covers_job(&job) {
-        return Err(conflict("a job that is not for this token has this unique key".into()));
-    }
-    if job.state != JobState::Pending {
-        return Err(conflict(format!("job {} has this unique key, and is {}", job.id, job.state)));
-    }
-    hub.stepwell.edit(job.id, edit).await.map_err(|error| match error.is_wrong_state() {
-        true => conflict(format!("job {} has this unique key, and does not wait any more", job.id)),
-        false => error.into(),
-    })
+    Err(error.into())
 }

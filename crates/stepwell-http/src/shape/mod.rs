@@ -10,7 +10,7 @@ mod webhook;
 
 pub(crate) use delivery::{DeliveryDetailView, DeliveryStateName, DeliveryView};
 pub(crate) use job::{JobDetail, JobStateName, JobView};
-pub(crate) use new_job::{Created, NewJob, OnConflict};
+pub(crate) use new_job::{Created, NewJob};
 pub(crate) use phase::{FailureView, PhaseDetail, PhaseView};
 pub(crate) use time::{millis, parse_time, present, time};
 pub(crate) use webhook::{EndpointEdit, EndpointRequest, EndpointView, HealthView};

@@ -7,7 +7,7 @@ use stepwell::{Enqueue, EventType, JobId, JobWebhook, Json, Priority, Stepwell, 
 use utoipa::ToSchema;
 
 use super::{millis, parse_time};
-use crate::front::Problem;
+use crate::{access::Grant, front::Problem};
 
 /// A job that is asked for.
 #[derive(Deserialize, ToSchema)]
@@ -57,7 +57,8 @@ pub(crate) struct NewJob {
 pub(crate) enum OnConflict {
     /// The answer is that job.
     Return,
-    /// That job takes on this payload, priority, time, tags and attributes, if it still waits; else it is refused.
+    /// That job takes on this payload, priority, queue, time, tags and attributes, if it still waits; else it is
+    /// refused.
     Replace,
     /// It is refused.
     Reject,
@@ -89,7 +90,11 @@ pub(crate) struct Created {
 
 impl NewJob {
     /// What is to be stored.
-    pub(crate) fn enqueue<'s>(&self, stepwell: &'s Stepwell) -> Result<Enqueue<'s, Untyped>, Problem> {
+    pub(crate) fn enqueue<'s>(
+        &self,
+        stepwell: &'s Stepwell,
+        grant: &Grant,
+    ) -> Result<Enqueue<'s, Untyped>, Problem> {
         let mut new = stepwell.enqueue_untyped(&self.kind, self.payload.clone());
         if let Some(queue) = &self.queue {
             new = new.queue(queue.as_str());
@@ -121,6 +126,15 @@ impl NewJob {
         };
         if self.on_conflict.is_some() && self.unique_key.is_none() {
             return Err(Problem::of("#/onConflict", "says nothing without uniqueKey; add it"));
+        }
+        new = new.on_conflict(match self.on_conflict {
+            None | Some(OnConflict::Return) => stepwell::OnConflict::Return,
+            Some(OnConflict::Replace) => stepwell::OnConflict::Replace,
+            Some(OnConflict::Reject) => stepwell::OnConflict::Reject,
+        });
+        // The job that there is may be in a queue that is not theirs.
+        if let Some(queues) = &grant.queues {
+            new = new.unique_in(queues.iter().cloned());
         }
         for tag in self.tags.iter().flatten() {
             new = new.tag(tag.as_str());

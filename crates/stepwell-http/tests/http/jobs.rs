@@ -103,6 +103,29 @@ async fn a_unique_key_returns_replaces_or_rejects() {
 }
 
 #[tokio::test]
+async fn a_replacement_that_is_sent_again_undoes_nothing() {
+    let (server, client) = Setup { work: false, ..Setup::default() }.serve().await;
+    let new =
+        |payload: u8| json!({ "kind": "sum", "payload": payload, "uniqueKey": "k", "onConflict": "replace" });
+    let replace = async || {
+        let mut request = client.json(Method::POST, "/api/v1/jobs", &new(2).to_string());
+        request.headers_mut().insert("idempotency-key", "\"abc\"".parse().unwrap());
+        client.send(request).await
+    };
+    let first = client.post("/api/v1/jobs", new(1)).await.expect(201);
+    let path = format!("/api/v1/jobs/{}", first["id"].as_str().unwrap());
+    let answer = replace().await.expect(200);
+    client.post("/api/v1/jobs", new(3)).await.expect(200);
+    let again = replace().await;
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    assert_eq!(again.expect(200), answer);
+    assert_eq!(client.get(&path).await.expect(200)["payload"], 3, "what came in between is kept");
+    client.bare(Method::POST, &format!("{path}/cancel")).await.expect(200);
+    assert_eq!(replace().await.expect(200), answer, "although the job has ended");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_batch_tells_each_job_apart() {
     let (server, client) = Setup { work: false, ..Setup::default() }.serve().await;
     let jobs = json!([
