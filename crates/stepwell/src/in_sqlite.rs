@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rusqlite::{Connection, TransactionState, params};
-use stepwell_core::{Error, Json, Result, schedule::When, store::inbox::INBOX_VERSION};
+use stepwell_core::{Error, Json, OnConflict, Result, schedule::When, store::inbox::INBOX_VERSION};
 
 use crate::{enqueue::Enqueue, handle::JobHandle};
 
@@ -20,6 +20,20 @@ impl<J> Enqueue<'_, J> {
     pub fn in_sqlite(self, connection: &Connection) -> Result<JobHandle<J>> {
         let new = self.new?;
         new.check()?;
+        // A row of the inbox has no place for these, and what is asked for must not be lost without a word.
+        let unkept = [
+            ("on conflict", new.on_conflict != OnConflict::Return || new.unique_in.is_some()),
+            ("expires", new.expires.is_some()),
+            ("webhook", new.webhook.is_some()),
+            ("idempotency key", new.once.is_some()),
+            ("max_crashes", new.max_crashes.is_some()),
+        ];
+        if let Some((field, _)) = unkept.into_iter().find(|(_, is_set)| *is_set) {
+            return Err(Error::invalid(
+                field,
+                "cannot be written into a transaction; leave it out, or await the enqueue",
+            ));
+        }
         let failed = |error| Error::storage("write into the inbox", error);
         if !connection.is_autocommit()
             && connection.transaction_state(None::<&str>).map_err(failed)? == TransactionState::Read

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
-use stepwell::{JobState, Stepwell, Unique};
+use stepwell::{JobState, OnConflict, Stepwell, Unique};
 use support::{Second, Spell, Speller, soon};
 
 const GUIDE: &str = include_str!("../../../docs/sql.md");
@@ -148,6 +148,24 @@ async fn an_inbox_that_cannot_be_written_says_what_to_do() {
     let error = stepwell.enqueue(Spell::new("a")).in_sqlite(&hasty).unwrap_err();
     assert!(error.is_busy() && error.to_string().contains("`busy_timeout`"), "{error}");
     holder.execute_batch("COMMIT").unwrap();
+    stepwell.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_row_of_the_inbox_cannot_hold_is_refused_and_not_lost() {
+    let place = Place::new();
+    let stepwell = place.open(&Speller::new(Second::Return)).await;
+    let connection = place.connect();
+    let enqueue = || stepwell.enqueue(Spell::new("a"));
+    for (enqueue, field) in [
+        (enqueue().expires_in(Duration::from_secs(60)), "expires"),
+        (enqueue().once("key", "print"), "idempotency key"),
+        (enqueue().max_crashes(2), "max_crashes"),
+        (enqueue().unique(Unique::key("a")).on_conflict(OnConflict::Replace), "on conflict"),
+    ] {
+        assert_eq!(enqueue.in_sqlite(&connection).unwrap_err().field(), Some(field));
+    }
+    enqueue().in_sqlite(&connection).unwrap();
     stepwell.close().await.unwrap();
 }
 
