@@ -22,8 +22,10 @@ pub const OF_JOBS: &str = "stepwell.endpoint.job";
 pub const CURSOR: &str = "stepwell.webhook";
 /// What the queues of deliveries begin with. Each endpoint has one, so that a slow one is slow by itself.
 pub const QUEUE: &str = "stepwell.webhook.";
-/// The attribute of a delivery that names the job which its event is about.
-pub const SOURCE: &str = "source";
+/// What the queues of deliveries to the webhooks of single jobs begin with.
+pub const QUEUE_OF_JOBS: &str = "stepwell.webhook.job-";
+/// What the tag of a delivery begins with that names the job which its event is about.
+const ABOUT: &str = "job=";
 
 /// Bytes of a URL.
 pub const URL_BYTES_MAX: usize = 2_000;
@@ -173,6 +175,17 @@ impl Wanted {
             && any(&self.queues, &event.queue)
             && (self.tags.is_empty() || self.tags.iter().any(|tag| event.tags.contains(tag)))
     }
+}
+
+/// The tag by which the deliveries about a job are found.
+#[must_use]
+pub fn about(job: JobId) -> Name {
+    format!("{ABOUT}{job}").into()
+}
+/// The job that a delivery is about, by its tags; none if it is a test.
+#[must_use]
+pub fn source(tags: &[Name]) -> Option<JobId> {
+    tags.iter().find_map(|tag| tag.strip_prefix(ABOUT)).and_then(|id| id.parse().ok())
 }
 
 /// Headers that an endpoint adds to each request.

@@ -34,6 +34,10 @@ impl Tables for Tx<'_> {
         let newest = newest.map(|row| Holder { id: row.job.id, enqueued_at: row.job.enqueued_at });
         Ok(Holders { live, newest })
     }
+    fn is_tagged(&mut self, kind: &Name, tag: &Name) -> Result<bool> {
+        let mut jobs = self.state.jobs.iter();
+        Ok(jobs.any(|(_, row)| row.job.kind == *kind && row.job.details.tags.contains(tag)))
+    }
     fn insert(&mut self, transition: Transition, payload: &Json) -> Result<()> {
         transition::insert(self, transition, payload)
     }

@@ -83,6 +83,11 @@ DELETE FROM sw_log WHERE job_key = ?1
 -- name: insert_tag
 INSERT OR IGNORE INTO sw_tag (tag, job_key) VALUES (?1, ?2)
 
+-- name: has_tag
+SELECT EXISTS (
+    SELECT 1 FROM sw_tag tag CROSS JOIN sw_job job WHERE tag.tag = ?2 AND job.key = tag.job_key AND job.kind = ?1
+)
+
 -- name: delete_tag
 DELETE FROM sw_tag WHERE tag = ?1 AND job_key = ?2
 

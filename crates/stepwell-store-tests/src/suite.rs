@@ -375,6 +375,8 @@ macro_rules! cases {
                 a_refused_request_does_not_use_up_its_key
                 a_jobs_webhook_is_kept_apart_from_its_row
                 events_of_a_job_with_a_webhook_can_be_found
+                a_jobs_webhook_is_forgotten_with_the_last_that_needs_it
+                retention_forgets_the_webhooks_of_jobs
                 nothing_is_deleted_that_a_durable_reader_has_yet_to_read
                 a_fan_out_happens_once
                 a_fan_out_that_fails_leaves_nothing_behind
@@ -392,8 +394,6 @@ macro_rules! cases {
                 a_window_is_of_no_use_to_those_who_ask_without_it
                 duplicates_in_one_batch_find_each_other
                 a_retry_is_refused_while_another_holds_the_key
-                a_deleted_job_stands_for_nothing;
-            views:
                 a_waiting_job_takes_on_what_replaces_it
                 what_replaces_finds_a_job_of_the_same_batch
                 nothing_replaces_a_job_that_does_not_wait
@@ -401,6 +401,8 @@ macro_rules! cases {
                 a_second_job_with_the_key_is_refused_if_that_is_asked_for
                 a_replacement_counts_once
                 what_happens_on_a_conflict_takes_a_key
+                a_deleted_job_stands_for_nothing;
+            views:
                 the_views_show_what_the_store_shows
                 a_view_that_is_wrong_is_caught;
         }

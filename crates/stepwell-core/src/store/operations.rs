@@ -160,8 +160,11 @@ pub fn apply(tables: &mut impl Tables, request: &Request, now: Timestamp) -> Res
     let context = context_for(tables, &row, &request.commands, now)?;
     match machine::apply_all(&row.job, request.fence, &request.commands, &context) {
         Ok(transition) => {
-            let job = transition.job.clone();
+            let (job, removed) = (transition.job.clone(), transition.removed);
             tables.save(&row, transition)?;
+            if removed {
+                forget_webhook(tables, &job, now)?;
+            }
             Ok(Applied { job, changed: true })
         }
         Err(Reject::NoChange) => Ok(Applied { job: row.job, changed: false }),
@@ -333,6 +336,7 @@ pub fn prune(
             let context = Context { now, held: is_held(tables, &row)?, ..Context::default() };
             if let Ok(transition) = machine::apply(&row.job, Fence::None, &Command::Delete, &context) {
                 tables.save(&row, transition)?;
+                forget_webhook(tables, &row.job, now)?;
                 pruned.jobs += 1;
             }
         }
@@ -342,6 +346,25 @@ pub fn prune(
     let forgotten = tables.prune_settings(&Name::from(ONCE), now - limits::IDEMPOTENCY_KEPT, limit)?;
     pruned.more = (pruned.more && pruned.jobs > 0) || pruned.event_rows >= limit || forgotten >= limit;
     Ok(pruned)
+}
+
+/// Forgets where a job's own webhook goes, and its secret, with the last row that could need it: the job itself, which
+/// may run again, or a delivery about it, which may be sent again.
+fn forget_webhook(tables: &mut impl Tables, removed: &Job, now: Timestamp) -> Result<()> {
+    let job = match &*removed.kind {
+        webhook::KIND if !removed.queue.starts_with(webhook::QUEUE_OF_JOBS) => return Ok(()),
+        webhook::KIND => webhook::source(&removed.details.tags),
+        _ => removed.details.webhook.is_some().then_some(removed.id),
+    };
+    let Some(job) = job else { return Ok(()) };
+    if tables.job(job)?.is_some() || tables.is_tagged(&Name::from(webhook::KIND), &webhook::about(job))? {
+        return Ok(());
+    }
+    let (scope, key) = (Name::from(webhook::OF_JOBS), job.to_string());
+    if tables.setting(&scope, &key)?.is_some() {
+        tables.put_setting(&scope, &key, None, now)?;
+    }
+    Ok(())
 }
 
 /// Turns rows of the inbox into jobs. A row that asks for something impossible ends as a visible refusal, and never

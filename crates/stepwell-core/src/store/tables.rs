@@ -41,6 +41,8 @@ pub trait Tables {
     fn payload(&mut self, row: &Row) -> Result<Json>;
     /// Who holds a unique key of a kind.
     fn unique_holders(&mut self, kind: &Name, key: &str) -> Result<Holders>;
+    /// Whether there is a job of a kind with a tag.
+    fn is_tagged(&mut self, kind: &Name, tag: &Name) -> Result<bool>;
     /// Stores a new job, its payload, tags, attributes and events.
     fn insert(&mut self, transition: Transition, payload: &Json) -> Result<()>;
     /// Stores a change to a job, with its events and everything beside the row. Removes the job, and everything of it

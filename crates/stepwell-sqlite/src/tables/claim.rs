@@ -43,6 +43,15 @@ impl Ledger {
         find().map_err(error::of("look up a unique key"))
     }
 
+    pub(super) fn has_tag(&mut self, kind: &Name, tag: &Name) -> Result<bool> {
+        let Some(kind) = self.dictionary.find(&self.conn, kind)? else { return Ok(false) };
+        let find = || {
+            let mut statement = self.conn.prepare_cached(sql!("beside", "has_tag"))?;
+            statement.query_row(params![kind, tag], |row| row.get(0))
+        };
+        find().map_err(error::of("look up a tag"))
+    }
+
     pub(super) fn stage_due(&mut self, now: Timestamp, limit: usize) -> Result<usize> {
         if self.first_waiting()?.is_none_or(|due| due > now) {
             return Ok(0);

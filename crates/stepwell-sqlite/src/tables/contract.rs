@@ -28,6 +28,10 @@ impl Tables for Ledger {
         self.flush()?;
         self.find_holders(kind, key)
     }
+    fn is_tagged(&mut self, kind: &Name, tag: &Name) -> Result<bool> {
+        self.flush()?;
+        self.has_tag(kind, tag)
+    }
     fn insert(&mut self, transition: Transition, payload: &Json) -> Result<()> {
         self.insert_job(transition, payload)
     }

@@ -179,6 +179,68 @@ pub async fn events_of_a_job_with_a_webhook_can_be_found(w: &mut World) {
     assert!(w.events(0, other).await.events.is_empty());
 }
 
+async fn is_kept(w: &World, job: JobId) -> bool {
+    w.store().setting(webhook::OF_JOBS.into(), job.to_string()).await.expect("readable").is_some()
+}
+/// A job with a webhook that has ended, and two deliveries about it.
+async fn told(w: &mut World) -> (JobId, [JobId; 2]) {
+    let new = NewJob { webhook: Some(hook()), ..w.new_job() };
+    let id = w.put(new).await;
+    w.ask(id, Command::Cancel { grace: seconds(0) }).await.expect("cancelled");
+    let delivery = |new: NewJob| NewJob {
+        queue: Some(format!("{}07", webhook::QUEUE_OF_JOBS).into()),
+        tags: vec![webhook::about(id)],
+        ..new
+    };
+    let deliveries = [delivery(w.job_of(webhook::KIND)), delivery(w.job_of(webhook::KIND))];
+    let ids = [deliveries[0].id, deliveries[1].id];
+    let at = cursor(w).await.expect("there");
+    w.store().fan_out(fan_out(at, w.store().head(), deliveries.to_vec())).await.expect("read");
+    (id, ids)
+}
+/// Ends a delivery and removes it.
+async fn drop_delivery(w: &World, id: JobId) {
+    w.ask(id, Command::Cancel { grace: seconds(0) }).await.expect("cancelled");
+    let at = cursor(w).await.expect("there");
+    w.store().fan_out(fan_out(at, w.store().head(), Vec::new())).await.expect("read");
+    w.ask(id, Command::Delete).await.expect("deleted");
+}
+
+pub async fn a_jobs_webhook_is_forgotten_with_the_last_that_needs_it(w: &mut World) {
+    let (id, [one, other]) = told(w).await;
+    w.ask(id, Command::Delete).await.expect("deleted");
+    assert!(is_kept(w, id).await, "two deliveries are still to be sent");
+    drop_delivery(w, one).await;
+    assert!(is_kept(w, id).await, "one is still to be sent");
+    drop_delivery(w, other).await;
+    assert!(!is_kept(w, id).await);
+
+    // The other way round: while the job is there, it can run again.
+    let (id, [one, other]) = told(w).await;
+    let (bystander, _) = told(w).await;
+    drop_delivery(w, one).await;
+    drop_delivery(w, other).await;
+    assert!(is_kept(w, id).await);
+    w.ask(id, Command::Delete).await.expect("deleted");
+    assert!(!is_kept(w, id).await && is_kept(w, bystander).await);
+}
+
+pub async fn retention_forgets_the_webhooks_of_jobs(w: &mut World) {
+    let (id, deliveries) = told(w).await;
+    w.advance(Duration::from_hours(24 * 365));
+    w.prune(Retention::default()).await;
+    assert!(!w.exists(id).await && w.exists(deliveries[0]).await);
+    assert!(is_kept(w, id).await, "the deliveries still wait");
+    for delivery in deliveries {
+        w.ask(delivery, Command::Cancel { grace: seconds(0) }).await.expect("cancelled");
+    }
+    let at = cursor(w).await.expect("there");
+    w.store().fan_out(fan_out(at, w.store().head(), Vec::new())).await.expect("read");
+    w.advance(Duration::from_hours(24 * 365));
+    w.prune(Retention::default()).await;
+    assert!(!w.exists(deliveries[0]).await && !is_kept(w, id).await);
+}
+
 pub async fn nothing_is_deleted_that_a_durable_reader_has_yet_to_read(w: &mut World) {
     let new = NewJob { webhook: Some(hook()), ..w.new_job() };
     let id = w.put(new).await;

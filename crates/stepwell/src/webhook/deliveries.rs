@@ -181,7 +181,7 @@ fn job_filter(filter: &DeliveryFilter) -> JobFilter {
     JobFilter {
         kind: Some(webhook::KIND.into()),
         queue: filter.endpoint.as_deref().map(delivery::queue_of),
-        tag: filter.job.map(delivery::about),
+        tag: filter.job.map(webhook::about),
         state: filter.state.map(DeliveryState::job_state),
         ..JobFilter::default()
     }

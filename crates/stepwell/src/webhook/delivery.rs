@@ -7,7 +7,7 @@ use stepwell_core::{
     Event as LogEvent, Job as JobRecord, JobId, JobState, Json, Name, Result, Timestamp,
     machine::NewJob,
     store::Order,
-    webhook::{self, QUEUE},
+    webhook::{self, QUEUE, QUEUE_OF_JOBS, about},
 };
 use url::Url;
 
@@ -15,8 +15,6 @@ use crate::{job::Job, wire::Frame};
 
 use super::{at, attempt::Attempt};
 
-/// What the tag of a delivery begins with that names the job which its event is about.
-const ABOUT: &str = "job=";
 /// What the tag of a delivery begins with that names the type of its event.
 const EVENT: &str = "event=";
 /// The type of what a test sends.
@@ -64,7 +62,7 @@ impl Receiver<'_> {
             Self::OfJob(url) => {
                 let origin = Url::parse(url).map(|url| url.origin().ascii_serialization());
                 let shared = Sha256::digest(origin.as_deref().unwrap_or(url))[0] % SHARED_QUEUES;
-                format!("{QUEUE}job-{shared:02}").into()
+                format!("{QUEUE_OF_JOBS}{shared:02}").into()
             }
         }
     }
@@ -113,14 +111,10 @@ pub(super) fn of_test(id: JobId, endpoint: &str, now: Timestamp) -> Result<NewJo
     Ok(new)
 }
 
-/// The tag by which the deliveries about a job are found.
-pub(super) fn about(job: JobId) -> Name {
-    format!("{ABOUT}{job}").into()
-}
 /// What the tags of a delivery say: the job, and the type of the event.
 pub(super) fn read_tags(tags: &[Name]) -> (Option<JobId>, &str) {
-    let find = |prefix: &str| tags.iter().find_map(|tag| tag.strip_prefix(prefix));
-    (find(ABOUT).and_then(|id| id.parse().ok()), find(EVENT).unwrap_or_default())
+    let event = tags.iter().find_map(|tag| tag.strip_prefix(EVENT));
+    (webhook::source(tags), event.unwrap_or_default())
 }
 
 /// Where a delivery stands.
