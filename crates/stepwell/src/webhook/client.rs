@@ -16,7 +16,8 @@ use stepwell_core::{Timestamp, time::Stopwatch};
 
 use super::{
     attempt::RESPONSE_BYTES_MAX,
-    connector::{ConnectError, Door, InTime, Resolve},
+    connector::{ConnectError, Door, InTime},
+    lookup::Resolve,
     options::WebhookOptions,
     schedule::RETRY_AFTER_MAX,
 };

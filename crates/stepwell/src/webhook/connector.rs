@@ -19,10 +19,9 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 use url::Host;
 
-use crate::phase_fn::BoxFuture;
-
 use super::{
     address,
+    lookup::{Lookups, Resolve},
     options::{Denial, Policy},
 };
 
@@ -31,33 +30,16 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 4;
 
-/// Looks names up.
-pub(super) trait Resolve: Send + Sync {
-    fn resolve(&self, name: String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
-}
-
-/// The system's own way to look names up.
-pub(super) struct SystemResolver;
-
-impl Resolve for SystemResolver {
-    fn resolve(&self, name: String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name, 0)).await?;
-            Ok(found.map(|address| address.ip()).collect())
-        })
-    }
-}
-
 /// The one door to the network.
 #[derive(Clone)]
 pub(super) struct Door {
     policy: Arc<Policy>,
-    resolver: Arc<dyn Resolve>,
+    lookups: Lookups,
 }
 
 impl Door {
     pub(super) fn new(policy: Arc<Policy>, resolver: Arc<dyn Resolve>) -> Self {
-        Self { policy, resolver }
+        Self { policy, lookups: Lookups::new(resolver) }
     }
 
     async fn connect(self, uri: Uri) -> Result<TokioIo<TcpStream>, ConnectError> {
@@ -99,7 +81,10 @@ impl Door {
             Ok(Host::Domain(name)) if address::is_denied_name(&name) => {
                 Err(ConnectError::Denied(Denial::Name))
             }
-            Ok(Host::Domain(name)) => self.resolver.resolve(name).await.map_err(|_| ConnectError::Unresolved),
+            Ok(Host::Domain(name)) => {
+                let found = self.lookups.addresses(&name).await.ok_or(ConnectError::Unresolved)?;
+                Ok(found.to_vec())
+            }
             Err(_) => Err(ConnectError::Denied(Denial::Name)),
         }
     }

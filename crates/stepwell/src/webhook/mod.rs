@@ -14,7 +14,7 @@
 //! - [`WebhookOptions`]: how this process sends.
 //! - `fan_out`: which events become which deliveries. `sender`: one attempt. Which deliveries are claimed is the
 //!   engine's affair, as for other jobs.
-//! - `address`, `options`, `target`, `connector`: what may be connected to.
+//! - `address`, `options`, `target`, `connector`: what may be connected to. `lookup`: how names are looked up.
 
 mod address;
 mod at;
@@ -29,6 +29,7 @@ mod fan_out;
 mod headers;
 mod health;
 mod lanes;
+mod lookup;
 mod options;
 mod outbox;
 mod pulse;

@@ -21,10 +21,10 @@ use crate::{
 use super::{
     attempt::Attempt,
     client::{Answer, Client},
-    connector::{Resolve, SystemResolver},
     delivery::{self, Payload},
     endpoint::{DisabledReason, Stored},
     headers,
+    lookup::{Resolve, SystemResolver},
     outbox::Outbox,
     pulse::Pulse,
     schedule::{self, HOLD_MAX},

@@ -19,6 +19,7 @@ use super::{
     super::{client::Client, options::WebhookOptions, target::Target},
     *,
 };
+use crate::phase_fn::BoxFuture;
 
 /// Listens on every address of this machine, and keeps the log of who came.
 struct Listener {
