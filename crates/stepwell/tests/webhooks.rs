@@ -251,6 +251,22 @@ async fn a_receiver_that_is_gone_is_told_nothing_more() {
 }
 
 #[tokio::test]
+async fn what_an_operator_sends_again_does_not_wait_for_a_pause_that_the_receiver_asked_for() {
+    let sink = Sink::scripted(|_, nth| match nth {
+        0 => Reply::Full { status: 429, headers: vec![("retry-after", "600".into())], body: String::new() },
+        _ => Reply::Status(200),
+    })
+    .await;
+    let (stepwell, _workers) = running(in_memory()).await;
+    endpoint(&stepwell, &sink).await;
+    note(&stepwell, "a").await;
+    let id = sink.reaches(1).await[0].id().parse().unwrap();
+    reaches(&stepwell, id, DeliveryState::Waiting).await;
+    stepwell.webhooks().redeliver(id).await.unwrap();
+    reaches(&stepwell, id, DeliveryState::Delivered).await;
+}
+
+#[tokio::test]
 async fn a_receiver_that_asks_for_time_gets_it_from_all_that_wait_for_it() {
     let sink = Sink::scripted(|_, nth| match nth {
         0 => Reply::Full { status: 429, headers: vec![("retry-after", "600".into())], body: String::new() },

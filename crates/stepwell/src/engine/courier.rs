@@ -128,7 +128,7 @@ async fn look_for_lanes(engine: &Engine) -> Result<()> {
             && count.queue.starts_with(QUEUE)
     });
     let waiting: Vec<Name> = waiting.map(|count| count.queue).collect();
-    for queue in lanes.end_look(look, &waiting) {
+    for queue in lanes.end_look(look, &waiting, engine.store.clock().now()) {
         engine.flights.close_lane(&queue);
     }
     Ok(())

@@ -164,7 +164,7 @@ impl Webhooks<'_> {
         };
         let request = Request { job: job.id, fence: Fence::None, commands: vec![command] };
         self.outbox().store.apply(request).await?;
-        self.outbox().lanes.open([&job.queue]);
+        self.outbox().lanes.release(&job.queue);
         Ok(())
     }
     async fn find_delivery(&self, id: JobId) -> Result<JobRecord> {

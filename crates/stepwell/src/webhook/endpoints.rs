@@ -135,11 +135,18 @@ impl Webhooks<'_> {
     /// If there is none with this id; if it has changed since that version ([`Error::is_version_mismatch`]); if a field
     /// breaks a rule; or if the store fails.
     pub async fn update(&self, id: &str, version: Option<u64>, change: EndpointChange) -> Result<Endpoint> {
-        self.change(id, version, |stored| {
-            stored.change(change.clone());
-            stored.check(&self.outbox().options.policy)
-        })
-        .await
+        let moves = change.url.is_some();
+        let changed = self
+            .change(id, version, |stored| {
+                stored.change(change.clone());
+                stored.check(&self.outbox().options.policy)
+            })
+            .await?;
+        if moves {
+            // A pause that was asked for at the old address says nothing about the new one.
+            self.outbox().lanes.release(&delivery::queue_of(id));
+        }
+        Ok(changed)
     }
     /// Removes an endpoint. Deliveries to it that still wait are given up when they are due.
     ///
@@ -165,13 +172,16 @@ impl Webhooks<'_> {
         let head = self.outbox().store.head();
         // A new beginning: five days of failures are counted anew.
         self.stepwell.records(health::SCOPE).put(id, None, Expected::Anything).await?;
-        self.change(id, None, |stored| {
-            if !stored.is_enabled() {
-                stored.enable(head);
-            }
-            Ok(())
-        })
-        .await
+        let enabled = self
+            .change(id, None, |stored| {
+                if !stored.is_enabled() {
+                    stored.enable(head);
+                }
+                Ok(())
+            })
+            .await?;
+        self.outbox().lanes.release(&delivery::queue_of(id));
+        Ok(enabled)
     }
     /// Tells an endpoint of nothing more. What happens while it is disabled is not told afterwards, and deliveries to
     /// it that still wait are given up when they are due; they are kept, and can be sent again.
@@ -236,7 +246,7 @@ impl Webhooks<'_> {
         for answer in outbox.store.enqueue(vec![new]).await? {
             answer?;
         }
-        outbox.lanes.open(&queue);
+        queue.iter().for_each(|queue| outbox.lanes.release(queue));
         Ok(job)
     }
     /// How an endpoint has been doing.

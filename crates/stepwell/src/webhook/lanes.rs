@@ -61,6 +61,13 @@ impl Lanes {
         lane.seen = looks;
         lane.held_until = lane.held_until.max(Some(until));
     }
+    /// Asks a queue again, whatever its receiver wanted: an operator wants to know how it does now.
+    pub(super) fn release(&self, queue: &Name) {
+        if let Some(lane) = self.lock().lanes.get_mut(queue) {
+            lane.held_until = None;
+        }
+        self.open([queue]);
+    }
     /// Resolves when deliveries have been put into a queue since the last time.
     pub(crate) async fn opened(&self) {
         self.wake.notified().await;
@@ -72,14 +79,16 @@ impl Lanes {
         state.looks
     }
     /// Ends it: what was not found, and has not been put there since, is no longer asked. Answers with those queues.
-    pub(crate) fn end_look(&self, look: u64, waiting: &[Name]) -> Vec<Name> {
+    /// That a receiver wants a pause is remembered although nothing waits for it at this moment.
+    pub(crate) fn end_look(&self, look: u64, waiting: &[Name], now: Timestamp) -> Vec<Name> {
         let mut state = self.lock();
         for queue in waiting {
             state.lanes.entry(queue.clone()).or_default().seen = look;
         }
+        let is_gone = |lane: &Lane| lane.seen < look && lane.held_until.is_none_or(|until| until <= now);
         let gone: Vec<Name> =
-            state.lanes.iter().filter(|(_, lane)| lane.seen < look).map(|(queue, _)| queue.clone()).collect();
-        state.lanes.retain(|_, lane| lane.seen >= look);
+            state.lanes.iter().filter(|(_, lane)| is_gone(lane)).map(|(queue, _)| queue.clone()).collect();
+        state.lanes.retain(|_, lane| !is_gone(lane));
         gone
     }
     /// The next queues to ask, each in its turn.
@@ -149,13 +158,36 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_is_remembered_although_nothing_waits_for_a_moment() {
+        let lanes = Lanes::default();
+        let at = Timestamp::from_micros;
+        lanes.hold(&name(1), at(50));
+        let look = lanes.begin_look();
+        assert_eq!(lanes.end_look(look, &[], at(10)), []);
+        lanes.open([&name(1)]);
+        assert_eq!(lanes.next(at(20)), []);
+        let look = lanes.begin_look();
+        assert_eq!(lanes.end_look(look, &[], at(50)), [name(1)], "it is over");
+    }
+
+    #[test]
+    fn an_operator_ends_a_pause() {
+        let lanes = Lanes::default();
+        lanes.hold(&name(1), Timestamp::from_micros(50));
+        lanes.release(&name(1));
+        assert_eq!(lanes.next(Timestamp::from_micros(0)), [name(1)]);
+        lanes.release(&name(2));
+        assert_eq!(lanes.next(Timestamp::from_micros(0)), [name(2), name(1)]);
+    }
+
+    #[test]
     fn a_look_closes_what_is_empty_but_nothing_that_was_filled_meanwhile() {
         let lanes = Lanes::default();
         let (stays, goes, comes) = (name(1), name(2), name(3));
         lanes.open([&stays, &goes]);
         let look = lanes.begin_look();
         lanes.open([&comes]);
-        assert_eq!(lanes.end_look(look, std::slice::from_ref(&stays)), [goes]);
+        assert_eq!(lanes.end_look(look, std::slice::from_ref(&stays), Timestamp::from_micros(0)), [goes]);
         assert_eq!(lanes.next(Timestamp::from_micros(0)), [stays, comes]);
     }
 }
