@@ -31,8 +31,9 @@ pub(crate) struct Arguments {
     /// Requests that one token may send in a minute; 0 is without a limit.
     #[arg(long, value_name = "N", default_value_t = 12_000)]
     requests_per_minute: u32,
-    /// How long requests and running phases have to end, once the server is told to.
-    #[arg(long, value_name = "SPAN", default_value = "10s", value_parser = span::parse)]
+    /// How long requests, and then running phases and deliveries, have to end, once the server is told to. An attempt
+    /// to deliver may take 20s: with less, one that is under way may be cut off, and is then made again later.
+    #[arg(long, value_name = "SPAN", default_value = "25s", value_parser = span::parse)]
     grace: Duration,
     /// How long ended jobs, deliveries and events are kept, such as 12h or 30d: what is older is deleted. Unless set,
     /// completed and cancelled jobs are kept for 7 days, failed jobs and events for 30 days.
@@ -68,4 +69,23 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         demo: arguments.demo,
     };
     serve::run(options).await.map(ExitCode::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Serve {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[test]
+    fn an_attempt_to_deliver_ends_within_the_grace() {
+        let serve = Serve::parse_from(["serve", "--store", "sqlite:jobs.db"]);
+        assert!(serve.arguments.grace > stepwell::webhook::ATTEMPT_TIMEOUT + Duration::from_secs(2));
+    }
 }

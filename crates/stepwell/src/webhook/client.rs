@@ -22,8 +22,9 @@ use super::{
     schedule::RETRY_AFTER_MAX,
 };
 
-/// How long an attempt may take in all.
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long an attempt to deliver may take in all. Who shuts down with less grace cuts off those that are under way; they
+/// are made again later, under the same id.
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long an unused connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -73,12 +74,12 @@ impl Client {
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
         let begun = Stopwatch::start();
-        let answered = tokio::time::timeout(TOTAL_TIMEOUT, self.client.request(request)).await;
+        let answered = tokio::time::timeout(ATTEMPT_TIMEOUT, self.client.request(request)).await;
         let answered = answered.map_err(|_| SendError::TimedOut)?.map_err(SendError::Failed)?;
         let (parts, body) = answered.into_parts();
         let mut kept = Vec::new();
         // The status is the answer; however the rest of it ends, or does not, changes nothing.
-        let left = TOTAL_TIMEOUT.saturating_sub(begun.elapsed());
+        let left = ATTEMPT_TIMEOUT.saturating_sub(begun.elapsed());
         tokio::time::timeout(left, keep(body, &mut kept)).await.ok();
         Ok(Answer {
             status: parts.status,
@@ -134,7 +135,7 @@ pub(super) enum SendError {
 
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Failed(error) = self else { return write!(f, "no answer within {TOTAL_TIMEOUT:?}") };
+        let Self::Failed(error) = self else { return write!(f, "no answer within {ATTEMPT_TIMEOUT:?}") };
         // The innermost reason is the one that its owner can do something about.
         let mut cause: &dyn StdError = error;
         loop {

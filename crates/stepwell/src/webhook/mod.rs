@@ -40,6 +40,7 @@ mod signature;
 mod target;
 
 pub use attempt::Attempt;
+pub use client::ATTEMPT_TIMEOUT;
 pub use deliveries::{Replay, Replayed};
 pub use delivery::{Delivery, DeliveryDetail, DeliveryFilter, DeliveryState};
 pub use endpoint::{Disabled, DisabledReason, Endpoint, EndpointChange, NewEndpoint};
