@@ -48,6 +48,12 @@ impl Frame {
     pub(crate) fn stored(&self) -> &Stored {
         &self.stored
     }
+    /// About how many bytes of memory it takes, once it is encoded in every form.
+    pub(crate) fn weight(&self) -> usize {
+        /// Of the fields beside the data, and of their names.
+        const REST: usize = 1_024;
+        REST + 3 * self.stored.data.bytes()
+    }
     /// The place in the log.
     #[must_use]
     pub fn pos(&self) -> u64 {

@@ -21,7 +21,7 @@
 //! - [`flights`]: the jobs under way, and the slots that they take.
 //! - [`stop`]: how a phase is told to stop, and how long it has.
 //! - `courier`: turns events into deliveries to webhooks, and claims those.
-//! - [`heartbeat`], [`caretaker`], [`tail`], [`shutdown`].
+//! - [`heartbeat`], [`caretaker`], [`tail`] with its [`ring`], [`shutdown`].
 //!
 //! Invariants: a slot is taken before its job is claimed, and given back once; a flight writes only under its fence; no
 //! write is tried after the store was closed.
@@ -39,6 +39,7 @@ mod flaky;
 mod flight;
 mod flights;
 mod heartbeat;
+mod ring;
 mod shutdown;
 mod stop;
 mod tail;

@@ -2,7 +2,7 @@
 //! pages from the store, by themselves: they own nothing but a place.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{event_cursor::Found, wire::Frame};
 
-/// Events that the ring holds. Whoever is further behind reads from the store.
-const RING: usize = 8_192;
+use super::ring::Ring;
+
 /// How far the reader goes back for those who had begun to follow before it.
 const BACK: u64 = 1_000;
 /// Stored rows read at once.
@@ -51,7 +51,7 @@ struct State {
     /// The earliest place that somebody began to follow from since the reader was last idle.
     wanted_from: u64,
     waiters: HashMap<JobId, Vec<oneshot::Sender<()>>>,
-    ring: VecDeque<Arc<Frame>>,
+    ring: Ring,
 }
 
 impl Default for State {
@@ -62,7 +62,7 @@ impl Default for State {
             followers: 0,
             wanted_from: u64::MAX,
             waiters: HashMap::new(),
-            ring: VecDeque::new(),
+            ring: Ring::default(),
         }
     }
 }
@@ -131,7 +131,8 @@ impl Tail {
     }
     /// Lets everybody have what is there, then ends all subscriptions.
     pub(super) async fn close(&self) {
-        let mut at = *self.0.head.borrow();
+        let reached = self.0.lock().ring.ends().map(|(_, last)| last);
+        let mut at = reached.unwrap_or_else(|| *self.0.head.borrow());
         if self.0.lock().active
             && let Err(error) = take_in(&self.0, &mut at).await
         {
@@ -217,7 +218,7 @@ async fn take_in(shared: &Shared, at: &mut u64) -> Result<()> {
         let mut ended = Vec::new();
         {
             let mut state = shared.lock();
-            if state.ring.back().is_some_and(|last| last.pos() + 1 < page.floor) {
+            if state.ring.ends().is_some_and(|(_, last)| last + 1 < page.floor) {
                 // Retention was faster than this reader: what is left of the ring does not join what follows.
                 state.ring.clear();
             }
@@ -226,11 +227,9 @@ async fn take_in(shared: &Shared, at: &mut u64) -> Result<()> {
                     ended.extend(state.waiters.remove(&event.job).into_iter().flatten());
                 }
                 if followed {
-                    state.ring.push_back(Arc::new(Frame::new(event)));
+                    state.ring.push(Frame::new(event));
                 }
             }
-            let excess = state.ring.len().saturating_sub(RING);
-            state.ring.drain(..excess);
             // A ring with a hole would be read as if nothing were missing.
             if !followed {
                 state.ring.clear();
@@ -239,8 +238,12 @@ async fn take_in(shared: &Shared, at: &mut u64) -> Result<()> {
         wake_all(ended.into_iter());
         let done = page.next == *at || page.next >= page.head;
         *at = page.next.max(*at);
-        // Whoever follows is not woken for nothing.
-        shared.head.send_if_modified(|head| std::mem::replace(head, *at) != *at);
+        // Whoever follows is not woken for nothing; and of the reader and whoever closes, one may be ahead of the other.
+        shared.head.send_if_modified(|head| {
+            let grows = *at > *head;
+            *head = (*at).max(*head);
+            grows
+        });
         if done {
             return Ok(());
         }
@@ -307,17 +310,16 @@ impl Follower {
     /// What the ring holds after the place; none if the ring does not reach back that far, or not yet forward to it.
     fn ring_after(&mut self, at_most: usize) -> Option<Option<Vec<Arc<Frame>>>> {
         let state = self.shared.lock();
-        let (first, last) = (state.ring.front()?.pos(), state.ring.back()?.pos());
+        let (first, last) = state.ring.ends()?;
         if !state.active || self.cursor.saturating_add(1) < first || self.cursor > last {
             return None;
         }
         if self.cursor == last {
             return Some(None);
         }
-        let skip = usize::try_from(self.cursor + 1 - first).unwrap_or(usize::MAX);
         let mut found = Vec::new();
         let mut reached = self.cursor;
-        for frame in state.ring.iter().skip(skip).take(PAGE) {
+        for frame in state.ring.from(self.cursor + 1).take(PAGE) {
             reached = frame.pos();
             if self.filter.matches(frame.stored()) {
                 found.push(frame.clone());
