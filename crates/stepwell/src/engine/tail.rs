@@ -238,7 +238,7 @@ async fn take_in(shared: &Shared, at: &mut u64) -> Result<()> {
         wake_all(ended.into_iter());
         let done = page.next == *at || page.next >= page.head;
         *at = page.next.max(*at);
-        // Whoever follows is not woken for nothing; and of the reader and whoever closes, one may be ahead of the other.
+        // Whoever follows is not woken for nothing. Of the reader and whoever closes, one may be ahead of the other.
         shared.head.send_if_modified(|head| {
             let grows = *at > *head;
             *head = (*at).max(*head);

@@ -22,8 +22,8 @@ use super::{
     schedule::RETRY_AFTER_MAX,
 };
 
-/// How long an attempt to deliver may take in all. Who shuts down with less grace cuts off those that are under way; they
-/// are made again later, under the same id.
+/// How long an attempt to deliver may take in all. Who shuts down with less grace cuts off those that are under way;
+/// they are made again later, under the same id.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long an unused connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
