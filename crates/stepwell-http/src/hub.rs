@@ -53,6 +53,8 @@ pub(crate) struct Hub {
     pub(crate) rates: Rates,
     pub(crate) streams: Arc<Semaphore>,
     pub(crate) counters: Counters,
+    /// Held while the log is read for a series.
+    pub(crate) series: Semaphore,
     /// Cancelled when no request may wait any longer.
     pub(crate) draining: CancellationToken,
 }
@@ -66,6 +68,7 @@ impl Hub {
             rates: Rates::new(options.requests_per_minute),
             streams: Arc::new(Semaphore::new(options.streams_max)),
             counters: Counters::default(),
+            series: Semaphore::new(1),
             draining: CancellationToken::new(),
             stepwell: stepwell.clone(),
             access,

@@ -3,6 +3,8 @@
 
 #[path = "http/access.rs"]
 mod access;
+#[path = "http/bulk.rs"]
+mod bulk;
 #[path = "http/client.rs"]
 mod client;
 #[path = "http/description.rs"]
@@ -13,10 +15,14 @@ mod guides;
 mod jobs;
 #[path = "http/limits.rs"]
 mod limits;
+#[path = "http/operations.rs"]
+mod operations;
 #[path = "http/receiver.rs"]
 mod receiver;
 #[path = "http/server.rs"]
 mod server;
+#[path = "http/stats.rs"]
+mod stats;
 #[path = "http/steering.rs"]
 mod steering;
 #[path = "http/stream.rs"]

@@ -210,6 +210,12 @@ impl Builder {
             let sender = Registered::new(crate::webhook::Sender::new(webhooks.clone()))?;
             self.workers.insert(stepwell_core::webhook::KIND.into(), Arc::new(sender));
         }
+        #[cfg(feature = "bulk")]
+        {
+            let worker = crate::bulk::BulkWorker::new(store.clone(), self.config.cancel_deadline());
+            self.workers.insert(crate::bulk::KIND.into(), Arc::new(Registered::new(worker)?));
+            queues.insert(crate::bulk::QUEUE.into(), crate::bulk::AT_ONCE);
+        }
         let parts = Parts {
             store,
             workers: self.workers,

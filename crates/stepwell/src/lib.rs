@@ -5,12 +5,15 @@
 //! - [`Job`], [`Worker`], [`Plan`], [`Ctx`]: what an application writes.
 //! - [`Stepwell`], [`Builder`], [`Enqueue`], [`JobHandle`], [`Events`]: what it calls.
 //! - [`Workers`]: what runs.
+//! - [`series`]: how the queue has been doing over time.
 //! - [`testing`]: tests without waiting.
-//! - `webhook`: signed webhooks, with the feature of that name.
+//! - `webhook`: signed webhooks, with the feature `webhooks`. `bulk`: the same for many jobs, with the feature `bulk`.
 #![doc = include_str!("docs/start.md")]
 
 mod blocking;
 mod builder;
+#[cfg(feature = "bulk")]
+pub mod bulk;
 mod client;
 mod control;
 #[cfg(feature = "webhooks")]
@@ -32,6 +35,7 @@ mod phase_fn;
 mod plan;
 mod records;
 mod registered;
+pub mod series;
 mod single;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -19,7 +19,7 @@ use crate::{
     shape::{Created, NewJob},
 };
 
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// Bytes of an idempotency key.
 const KEY_BYTES_MAX: usize = 255;
 
@@ -50,6 +50,10 @@ impl Once {
     /// For the one job of the request.
     fn whole(&self) -> (String, String) {
         self.part("job")
+    }
+    /// For the one bulk operation of the request.
+    pub(super) fn bulk(&self) -> (String, String) {
+        self.part("bulk")
     }
     /// For one of several jobs of the request.
     pub(super) fn nth(&self, nth: usize) -> (String, String) {

@@ -2,6 +2,7 @@
 
 mod aspects;
 mod batch;
+mod bulk;
 mod create;
 mod deliveries;
 mod events;
@@ -10,6 +11,7 @@ mod kinds;
 mod list;
 mod metrics;
 mod queues;
+mod stats;
 mod steer;
 mod system;
 mod table;

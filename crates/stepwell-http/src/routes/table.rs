@@ -5,8 +5,8 @@ use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    aspects, batch, create, deliveries, events, jobs, kinds, list, metrics, queues, steer, system, tokens,
-    webhooks,
+    aspects, batch, bulk, create, deliveries, events, jobs, kinds, list, metrics, queues, stats, steer,
+    system, tokens, webhooks,
 };
 use crate::{
     access::{Guard, Need, Scope},
@@ -45,6 +45,15 @@ pub(crate) fn table(hub: Option<Arc<Hub>>) -> OpenApiRouter<Arc<Hub>> {
         .on(Need::Ticket(Scope::EventsRead), routes!(events::follow_events))
         .on(Scope::EventsRead, routes!(events::list_event_types))
         .on_unaudited(Scope::EventsRead, routes!(events::create_ticket))
+        // How much, how fast.
+        .on(Scope::QueuesRead, routes!(stats::get_stats))
+        .on(Scope::QueuesRead, routes!(stats::get_series))
+        // The same for many jobs.
+        .on(Scope::JobsManage, routes!(bulk::create_bulk_operation))
+        .on(Scope::JobsManage, routes!(bulk::list_bulk_operations))
+        .on(Scope::JobsManage, routes!(bulk::get_bulk_operation))
+        .on(Scope::JobsManage, routes!(bulk::cancel_bulk_operation))
+        .on(Scope::JobsManage, routes!(bulk::list_bulk_failures))
         // Webhooks, and deliveries to them.
         .on(Scope::WebhooksRead, routes!(webhooks::list_webhooks))
         .on(Scope::WebhooksManage, routes!(webhooks::create_webhook))

@@ -145,7 +145,7 @@ async fn the_guide_to_the_api() {
     let (server, client) = Setup::default().serve().await;
     let mut variables = variables(&client);
     let commands = commands(HTTP_API);
-    assert!(commands.len() >= 19, "{commands:#?}");
+    assert!(commands.len() >= 26, "{commands:#?}");
     for command in &commands {
         let answer = Curl::read(&on_our_kind(command), &variables).run(&client).await;
         if command.contains("\"failures\": 1") {
@@ -153,6 +153,11 @@ async fn the_guide_to_the_api() {
         }
         if command.contains("jobs/batch") {
             assert_eq!(answer["created"], 2, "{answer}");
+        }
+        if command.contains("dryRun") {
+            assert!(answer["matched"].is_u64() && answer["sample"].is_array(), "{answer}");
+        } else if command.contains("\"action\"") {
+            variables.insert("BULK", answer["id"].as_str().unwrap().to_owned());
         }
     }
     // It was completed, run again with a payload that fails, retried, and cancelled unless it was faster.
