@@ -213,34 +213,3 @@ async fn phases_in_another_order_keep_their_results() {
     let (result, ran, skipped) = ends_under(&place, Reordered(place.shop.clone())).await;
     assert_eq!((&*result, ran, skipped.len()), ("cart+pay+ship", vec!["pay".into(), "ship".into()], 0));
 }
-
-/// During a rolling deploy the older process leaves a job to the newer one, once that has had it.
-#[tokio::test]
-async fn a_job_of_a_newer_plan_is_left_alone_by_an_older_worker() {
-    let place = waiting_to_pay().await;
-    place.shop.broke.store(true, Ordering::SeqCst);
-    let newer = Stepwell::sqlite(&place.path).worker(Needed(place.shop.clone())).open().await.unwrap();
-    let workers = newer.start();
-    let tried = async {
-        while !place.shop.ran.lock().unwrap().contains(&"pay".to_owned()) {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    soon("the newer one tries to pay", tried).await;
-    workers.shutdown(Duration::from_secs(5)).await.unwrap();
-    place.shop.ran();
-    let older = Stepwell::sqlite(&place.path).worker(Before(place.shop.clone())).open().await.unwrap();
-    let workers = older.start();
-    let explained = async {
-        loop {
-            let told = older.explain(place.job).await.unwrap().to_string();
-            if told.contains("start a worker with the newer plan") {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    soon("it says what it waits for", explained).await;
-    assert_eq!(place.shop.ran(), [""; 0]);
-    workers.shutdown(Duration::from_secs(5)).await.unwrap();
-}
