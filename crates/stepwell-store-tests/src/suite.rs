@@ -394,14 +394,14 @@ macro_rules! cases {
                 a_window_is_of_no_use_to_those_who_ask_without_it
                 duplicates_in_one_batch_find_each_other
                 a_retry_is_refused_while_another_holds_the_key
+                a_deleted_job_stands_for_nothing
                 a_waiting_job_takes_on_what_replaces_it
                 what_replaces_finds_a_job_of_the_same_batch
                 nothing_replaces_a_job_that_does_not_wait
                 a_job_in_another_queue_than_is_allowed_is_no_answer
                 a_second_job_with_the_key_is_refused_if_that_is_asked_for
                 a_replacement_counts_once
-                what_happens_on_a_conflict_takes_a_key
-                a_deleted_job_stands_for_nothing;
+                what_happens_on_a_conflict_takes_a_key;
             views:
                 the_views_show_what_the_store_shows
                 a_view_that_is_wrong_is_caught;
