@@ -20,7 +20,7 @@ fn stepwell(place: &Path, arguments: &[&str]) -> Command {
 pub(crate) struct Program {
     pub(crate) address: SocketAddr,
     child: Arc<Mutex<Child>>,
-    told: std::thread::JoinHandle<String>,
+    told: Option<std::thread::JoinHandle<String>>,
 }
 
 /// What kills it, from anywhere and at once.
@@ -59,7 +59,7 @@ impl Program {
             child.wait().ok();
             panic!("it did not begin to serve: {line:?}, {}", told.join().unwrap());
         };
-        Self { address: address.parse().unwrap(), child: Arc::new(Mutex::new(child)), told }
+        Self { address: address.parse().unwrap(), child: Arc::new(Mutex::new(child)), told: Some(told) }
     }
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
@@ -71,17 +71,30 @@ impl Program {
         Killer(self.child.clone())
     }
     /// Kills it, unless it is dead, and answers with what it wrote to its standard error.
-    pub(crate) fn kill(self) -> String {
+    pub(crate) fn kill(mut self) -> String {
         self.killer().kill();
         self.child.lock().unwrap().wait().unwrap();
-        self.told.join().unwrap()
+        self.said()
     }
     /// Asks it to end, and answers with its exit code and what it wrote to its standard error.
-    pub(crate) fn end(self) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let pid = self.pid().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         let code = self.child.lock().unwrap().wait().unwrap().code();
-        (code, self.told.join().unwrap())
+        (code, self.said())
+    }
+    fn said(&mut self) -> String {
+        self.told.take().map_or_else(String::new, |told| told.join().unwrap())
+    }
+}
+
+impl Drop for Program {
+    /// A proof that fails leaves nothing behind.
+    fn drop(&mut self) {
+        if let Ok(mut child) = self.child.lock() {
+            child.kill().ok();
+            child.wait().ok();
+        }
     }
 }
 
