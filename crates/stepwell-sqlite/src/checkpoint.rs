@@ -6,7 +6,10 @@
 
 use std::{
     path::Path,
-    sync::mpsc::{SyncSender, sync_channel},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{SyncSender, sync_channel},
+    },
     thread::JoinHandle,
 };
 
@@ -27,6 +30,8 @@ const LOOK_EVERY: u64 = 4;
 /// The thread. It ends when this is dropped.
 pub(crate) struct Checkpointer {
     sender: Option<SyncSender<()>>,
+    /// Held by the thread while it moves pages: SQLite refuses a second checkpoint at the same time, and does not wait.
+    moving: Arc<Mutex<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -35,13 +40,16 @@ impl Checkpointer {
         let conn = connection::reader(path, options)?;
         let (sender, asked) = sync_channel(1);
         let thread = std::thread::Builder::new().name("stepwell-checkpoint".into());
+        let moving = Arc::new(Mutex::new(()));
+        let ours = moving.clone();
         let run = move || {
             for () in asked {
+                let _ours = ours.lock().unwrap_or_else(PoisonError::into_inner);
                 move_pages(&conn);
             }
         };
         let thread = thread.spawn(run).map_err(|error| Error::storage("start the checkpoints", error))?;
-        Ok(Self { sender: Some(sender), thread: Some(thread) })
+        Ok(Self { sender: Some(sender), moving, thread: Some(thread) })
     }
 
     /// Looks whether something has to be moved. Called by the writer between two transactions.
@@ -58,7 +66,11 @@ impl Checkpointer {
         };
         let (pages, moved): (i64, i64) = (pages, moved);
         let behind = pages - moved;
-        if pages >= TOO_LONG || (pages >= LONG && behind < BEHIND) {
+        if pages >= TOO_LONG {
+            // Whoever writes faster than pages can be moved waits here for the thread: else the log has no bound.
+            let _mine = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+            move_pages(conn);
+        } else if pages >= LONG && behind < BEHIND {
             move_pages(conn);
         } else if behind >= BEHIND
             && let Some(sender) = &self.sender
