@@ -1,5 +1,6 @@
 //! A real browser's own `EventSource` follows the events through a real nginx, while first nginx and then the server
-//! is killed and started again. It sees each event once and in order.
+//! is killed and started again. It sees each event once and in order: with its own means alone where the proxy lets it
+//! in, and with the script of the guide where a ticket does.
 //!
 //! Run it with `cargo xtask proof browser`. It needs nginx and Chromium, and installs them with apt where it may.
 #![allow(clippy::unwrap_used, reason = "test code, in which a panic is the report")]
@@ -15,9 +16,23 @@ use tools::{Browser, Nginx, free_port};
 /// Events between two ends of a connection.
 const EVENTS: usize = 60;
 const PAGE: &str = include_str!("browser/page.html");
+const GUIDE_PAGE: &str = include_str!("browser/guide.html");
+const GUIDE: &str = include_str!("../../../docs/live-updates.md");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_browser_sees_each_event_once_through_a_proxy_that_is_killed() {
+    each_event_is_seen_once(PAGE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_script_of_the_guide_goes_on_with_a_new_ticket() {
+    let script = GUIDE.split("```js\n").nth(1).unwrap().split("```").next().unwrap();
+    // In a page it is no module of its own.
+    each_event_is_seen_once(&GUIDE_PAGE.replace("{script}", &script.replace("export function", "function")))
+        .await;
+}
+
+async fn each_event_is_seen_once(page: &str) {
     tools::install();
     let place = tempfile::tempdir().unwrap();
     // What the page tells.
@@ -30,7 +45,7 @@ async fn a_browser_sees_each_event_once_through_a_proxy_that_is_killed() {
     let token = token(place.path(), "browser", &["--admin"]);
     let client = Client::new(program.address, &token);
     std::fs::create_dir(place.path().join("pages")).unwrap();
-    std::fs::write(place.path().join("pages/index.html"), PAGE).unwrap();
+    std::fs::write(place.path().join("pages/index.html"), page).unwrap();
 
     let nginx = Nginx::start(place.path(), port, &address, &token, &sink.address.to_string()).await;
     let browser = Browser::open(place.path(), &format!("http://{name}/"));
