@@ -43,6 +43,8 @@ pub(crate) async fn poll(
     let (end, search_end) = (tokio::time::sleep(wait), tokio::time::sleep(wait.max(SEARCH_MAX)));
     tokio::pin!(end, search_end);
     let mut told = Vec::new();
+    // What was acknowledged before the request is in its answer, also if the reader of the log is a moment behind.
+    let head = hub.stepwell.head();
     loop {
         match follow.look(limit - told.len()).await? {
             Look::Told(found) => {
@@ -51,11 +53,15 @@ pub(crate) async fn poll(
                     break;
                 }
             }
-            Look::Nothing if told.is_empty() => tokio::select! {
-                more = follow.grown() => if !more { break },
-                () = &mut end => break,
-                () = hub.draining.cancelled() => break,
-            },
+            Look::Nothing if told.is_empty() => {
+                let is_behind = follow.pos() < head;
+                tokio::select! {
+                    more = follow.grown() => if !more { break },
+                    () = &mut end, if !is_behind => break,
+                    () = &mut search_end, if is_behind => break,
+                    () = hub.draining.cancelled() => break,
+                }
+            }
             Look::Nothing => break,
             // An empty answer says how far it came, so that the next request goes on there.
             Look::More => tokio::select! {
