@@ -12,7 +12,7 @@ use crate::{
     access::Caller,
     front::{Problem, Query},
     hub::Hub,
-    shape::{MetricName, SeriesView, parse_time, time},
+    shape::{MetricName, SeriesView, millis, parse_time, time},
 };
 
 /// How far back a series goes, unless set.
@@ -93,7 +93,7 @@ pub(crate) struct GetSeries {
     #[param(format = DateTime)]
     to: Option<String>,
     /// How long the time of one point is, in milliseconds: a sixtieth of the whole unless set.
-    #[param(minimum = 1000)]
+    #[param(minimum = 1000, maximum = 3_153_600_000_000_i64)]
     step_ms: Option<u64>,
 }
 
@@ -127,7 +127,7 @@ pub(crate) async fn get_series(
         only_kinds: grant.kinds.clone(),
         from,
         to,
-        step: Duration::from_millis(step_ms),
+        step: millis("?stepMs", step_ms)?,
     };
     // One at a time: each may read much of the log.
     let _turn = hub.series.acquire().await;
