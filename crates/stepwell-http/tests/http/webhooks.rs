@@ -355,6 +355,8 @@ async fn a_delivery_is_no_job_that_others_can_read_or_change() {
     let receiver = Receiver::answering(500).await;
     let (path, _) = made(&client, &receiver).await;
     client.bare(Method::POST, &format!("{path}/test")).await;
+    // Before its first attempt it waits, too, and would not go on doing so.
+    receiver.reaches(1).await;
     let delivery = reaches(&client, "/api/v1/deliveries", "waiting").await;
     let job = format!("/api/v1/jobs/{}", delivery["id"].as_str().unwrap());
     let scopes = [Scope::JobsRead, Scope::JobsManage, Scope::JobsEnqueue, Scope::EventsRead];
