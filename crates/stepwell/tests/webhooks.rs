@@ -2,75 +2,19 @@
 #![allow(clippy::unwrap_used, reason = "test code, in which a panic is the report")]
 #![cfg(feature = "webhooks")]
 
+mod notes;
 mod sink;
 mod support;
 
 use std::time::Duration;
 
+use notes::{Note, deliveries, endpoint, note, reaches, running, told};
 use sink::{Reply, Sink, in_memory, local};
 use stepwell::{
-    Change, Clock, Ctx, EventType, Job, JobFilter, JobHandle, JobId, Json, PageRequest, PhaseResult,
-    Stepwell, Workers,
-    webhook::{
-        Delivery, DeliveryFilter, DeliveryState, DisabledReason, EndpointChange, JobWebhook, NewEndpoint,
-        NewSecret, Replay,
-    },
+    Change, Clock, EventType, JobFilter, Json, PageRequest, Stepwell,
+    webhook::{DeliveryFilter, DeliveryState, DisabledReason, JobWebhook, NewEndpoint},
 };
 use support::soon;
-
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Note(String);
-impl Job for Note {
-    const KIND: &'static str = "note";
-    type Output = String;
-}
-async fn write(cx: &Ctx<Note>) -> PhaseResult<String> {
-    match cx.job().0.as_str() {
-        "fail" => Err(stepwell::PhaseError::permanent("no paper")),
-        text => Ok(text.to_owned()),
-    }
-}
-
-async fn running(builder: stepwell::Builder) -> (Stepwell, Workers) {
-    let stepwell = builder.worker_fn::<Note, _, _>(write).open().await.unwrap();
-    let workers = stepwell.start();
-    (stepwell, workers)
-}
-async fn endpoint(stepwell: &Stepwell, sink: &Sink) -> NewSecret {
-    stepwell.webhooks().create(NewEndpoint::new(sink.url("/hook"))).await.unwrap()
-}
-async fn note(stepwell: &Stepwell, text: &str) -> JobHandle<Note> {
-    stepwell.enqueue(Note(text.into())).await.unwrap()
-}
-/// Waits until a job's log says so, and answers with what it says.
-async fn told(stepwell: &Stepwell, job: JobId, ty: EventType) -> stepwell::Event {
-    let mut events = stepwell.events().of_job(job).after(0).subscribe();
-    let found = async {
-        loop {
-            let event = events.next().await.expect("the queue is open");
-            if event.event_type == ty {
-                return event;
-            }
-        }
-    };
-    soon(&format!("{ty}"), found).await
-}
-async fn deliveries(stepwell: &Stepwell, filter: DeliveryFilter) -> Vec<Delivery> {
-    stepwell.webhooks().deliveries(filter, PageRequest::default()).await.unwrap().items
-}
-/// Waits until a delivery is in a state.
-async fn reaches(stepwell: &Stepwell, id: JobId, state: DeliveryState) -> stepwell::webhook::DeliveryDetail {
-    let found = async {
-        loop {
-            let detail = stepwell.webhooks().delivery(id).await.unwrap();
-            if detail.delivery.state == state {
-                return detail;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    soon(&format!("the delivery is {state:?}"), found).await
-}
 
 #[tokio::test]
 async fn the_end_of_a_job_is_told_signed_and_recorded() {
@@ -251,22 +195,6 @@ async fn a_receiver_that_is_gone_is_told_nothing_more() {
 }
 
 #[tokio::test]
-async fn what_an_operator_sends_again_does_not_wait_for_a_pause_that_the_receiver_asked_for() {
-    let sink = Sink::scripted(|_, nth| match nth {
-        0 => Reply::Full { status: 429, headers: vec![("retry-after", "600".into())], body: String::new() },
-        _ => Reply::Status(200),
-    })
-    .await;
-    let (stepwell, _workers) = running(in_memory()).await;
-    endpoint(&stepwell, &sink).await;
-    note(&stepwell, "a").await;
-    let id = sink.reaches(1).await[0].id().parse().unwrap();
-    reaches(&stepwell, id, DeliveryState::Waiting).await;
-    stepwell.webhooks().redeliver(id).await.unwrap();
-    reaches(&stepwell, id, DeliveryState::Delivered).await;
-}
-
-#[tokio::test]
 async fn a_receiver_that_asks_for_time_gets_it_from_all_that_wait_for_it() {
     let sink = Sink::scripted(|_, nth| match nth {
         0 => Reply::Full { status: 429, headers: vec![("retry-after", "600".into())], body: String::new() },
@@ -293,24 +221,6 @@ async fn a_receiver_that_asks_for_time_gets_it_from_all_that_wait_for_it() {
     clock.advance(Duration::from_secs(2));
     told(&stepwell, first.id(), EventType::WebhookDelivered).await;
     told(&stepwell, second.id(), EventType::WebhookDelivered).await;
-}
-
-#[tokio::test]
-async fn while_a_secret_is_replaced_both_sign() {
-    let sink = Sink::answering(200).await;
-    let clock = Clock::manual(std::time::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
-    let (stepwell, _workers) = running(in_memory().clock(clock.clone())).await;
-    let made = endpoint(&stepwell, &sink).await;
-    let old = made.secret.unwrap();
-    let new = stepwell.webhooks().rotate_secret(&made.endpoint.id, None, None).await.unwrap().secret.unwrap();
-    note(&stepwell, "a").await;
-    let received = sink.reaches(1).await.remove(0);
-    assert_eq!((received.signatures_with(old.reveal()), received.signatures_with(new.reveal())), (1, 1));
-    assert!(received.header("webhook-signature").starts_with("v1,"));
-    clock.advance(Duration::from_hours(25));
-    note(&stepwell, "b").await;
-    let received = sink.reaches(2).await.remove(1);
-    assert_eq!((received.signatures_with(old.reveal()), received.signatures_with(new.reveal())), (0, 1));
 }
 
 #[tokio::test]
@@ -380,95 +290,6 @@ async fn an_answer_without_end_is_an_answer() {
     let id = sink.received()[0].id().parse().unwrap();
     let detail = stepwell.webhooks().delivery(id).await.unwrap();
     assert_eq!(detail.attempt_log[0].response.len(), 16 << 10);
-}
-
-#[tokio::test]
-async fn deliveries_to_a_deleted_or_disabled_endpoint_end_and_can_be_sent_later() {
-    let sink = Sink::answering(500).await;
-    let clock = Clock::manual(std::time::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
-    let (stepwell, _workers) = running(in_memory().clock(clock.clone())).await;
-    let (deleted, disabled) = (endpoint(&stepwell, &sink).await, endpoint(&stepwell, &sink).await);
-    let job = note(&stepwell, "a").await;
-    sink.reaches(2).await;
-    let webhooks = stepwell.webhooks();
-    let of = |id: &str| DeliveryFilter { endpoint: Some(id.to_owned()), ..DeliveryFilter::default() };
-    let mut waiting = Vec::new();
-    for (made, problem) in [(&deleted, "was deleted"), (&disabled, "was disabled by an operator")] {
-        let id = deliveries(&stepwell, of(&made.endpoint.id)).await[0].id;
-        reaches(&stepwell, id, DeliveryState::Waiting).await;
-        waiting.push((id, problem));
-    }
-    webhooks.delete(&deleted.endpoint.id, None).await.unwrap();
-    webhooks.disable(&disabled.endpoint.id).await.unwrap();
-    clock.advance(Duration::from_secs(7));
-    for (id, problem) in waiting {
-        let failed = reaches(&stepwell, id, DeliveryState::Failed).await.delivery;
-        assert!(failed.error.as_ref().unwrap().contains(problem), "{failed:?}");
-    }
-    told(&stepwell, job.id(), EventType::WebhookFailed).await;
-    assert_eq!(sink.received().len(), 2, "nothing more was sent");
-
-    webhooks.enable(&disabled.endpoint.id).await.unwrap();
-    let replay = Replay { endpoint: Some(disabled.endpoint.id.clone()), ..Replay::default() };
-    assert_eq!(webhooks.replay(replay).await.unwrap().replayed, 1);
-    let received = sink.reaches(3).await;
-    assert!(received[..2].iter().any(|before| before.id() == received[2].id()), "the same webhook-id");
-}
-
-#[tokio::test]
-async fn replays_take_what_they_are_told_to_and_keep_the_ids() {
-    let sink = Sink::answering(200).await;
-    let clock = Clock::manual(std::time::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
-    let (stepwell, _workers) = running(in_memory().clock(clock.clone())).await;
-    endpoint(&stepwell, &sink).await;
-    let mut hours = Vec::new();
-    for n in 0..6 {
-        hours.push(clock.now());
-        let job = note(&stepwell, &n.to_string()).await;
-        told(&stepwell, job.id(), EventType::WebhookDelivered).await;
-        clock.advance(Duration::from_hours(1));
-    }
-    let ids: Vec<String> = sink.received().iter().map(|received| received.id().to_owned()).collect();
-    let webhooks = stepwell.webhooks();
-    let none = webhooks.replay(Replay::default()).await.unwrap();
-    assert_eq!((none.replayed, none.next), (0, None), "only failed ones, unless said otherwise");
-    let window = Replay {
-        state: Some(DeliveryState::Delivered),
-        since: Some(hours[1]),
-        until: Some(hours[4]),
-        ..Replay::default()
-    };
-    assert_eq!(webhooks.replay(window).await.unwrap().replayed, 3);
-    let received = sink.reaches(9).await;
-    let mut again: Vec<&str> = received[6..].iter().map(|received| received.id()).collect();
-    again.sort_unstable();
-    let mut expected: Vec<&str> = ids[1..4].iter().map(String::as_str).collect();
-    expected.sort_unstable();
-    assert_eq!(again, expected);
-
-    let selection = Replay { ids: vec![ids[0].parse().unwrap()], ..Replay::default() };
-    assert_eq!(webhooks.replay(selection).await.unwrap().replayed, 1);
-    assert_eq!(sink.reaches(10).await[9].id(), ids[0]);
-    let detail = reaches(&stepwell, ids[0].parse().unwrap(), DeliveryState::Delivered).await;
-    assert_eq!(detail.attempt_log.iter().map(|attempt| attempt.run).collect::<Vec<_>>(), [1, 2]);
-    let unknown = Replay { ids: vec![JobId::from_bytes([9; 16])], ..Replay::default() };
-    assert!(webhooks.replay(unknown).await.unwrap_err().is_not_found());
-}
-
-#[tokio::test]
-async fn a_test_is_sent_and_reported_on_no_job() {
-    let sink = Sink::answering(200).await;
-    let (stepwell, _workers) = running(in_memory()).await;
-    let made = endpoint(&stepwell, &sink).await;
-    let id = stepwell.webhooks().test(&made.endpoint.id).await.unwrap();
-    let received = sink.reaches(1).await.remove(0);
-    assert_eq!((received.id(), &*received.event()), (&*id.to_string(), "webhook:test"));
-    assert_eq!(received.signatures_with(made.secret.unwrap().reveal()), 1);
-    let detail = reaches(&stepwell, id, DeliveryState::Delivered).await;
-    assert_eq!(detail.delivery.job_id, None);
-    let health = stepwell.webhooks().health(&made.endpoint.id).await.unwrap();
-    assert_eq!((health.delivered, health.waiting), (1, 0));
-    assert!(health.last_success_at.is_some() && health.failing_since.is_none());
 }
 
 #[tokio::test]
@@ -589,24 +410,6 @@ async fn a_webhook_that_hangs_does_not_hold_up_a_shutdown_and_is_sent_again() {
     let detail = stepwell.webhooks().delivery(received[0].id().parse().unwrap()).await.unwrap();
     assert_eq!(detail.delivery.attempts, 1, "what a shutdown cut off is not charged");
     workers.shutdown(Duration::from_secs(5)).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_changed_filter_and_url_count_from_then_on() {
-    let (one, other) = (Sink::answering(200).await, Sink::answering(200).await);
-    let (stepwell, _workers) = running(in_memory()).await;
-    let made = endpoint(&stepwell, &one).await;
-    let first = note(&stepwell, "a").await;
-    told(&stepwell, first.id(), EventType::WebhookDelivered).await;
-    let change = EndpointChange {
-        url: Some(other.url("/new")),
-        events: Some(vec![EventType::Started]),
-        ..EndpointChange::default()
-    };
-    stepwell.webhooks().update(&made.endpoint.id, None, change).await.unwrap();
-    note(&stepwell, "b").await.result().await.unwrap();
-    let received = other.reaches(1).await;
-    assert_eq!((received[0].event().as_str(), one.received().len()), ("job:started", 1));
 }
 
 /// No output holds a secret, whoever repeats it.
