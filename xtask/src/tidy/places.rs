@@ -49,6 +49,13 @@ mod tests {
 
     #[test]
     fn parts_of_other_paths_pass() {
-        assert_eq!(faults("see https://example.org/work/ and ./examples/home/page, or ~/stepwell.db\n"), 0);
+        for place in PLACES {
+            assert_eq!(
+                faults(&format!("see https://example.org{place} and ./examples{place}page\n")),
+                0,
+                "{place}"
+            );
+        }
+        assert_eq!(faults("or ~/stepwell.db\n"), 0);
     }
 }
