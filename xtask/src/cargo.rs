@@ -1,9 +1,9 @@
-//! Running cargo in the root of the workspace.
+//! Running cargo, and other programs, in the root of the workspace.
 
 use std::{
     env,
     ffi::OsString,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -69,7 +69,9 @@ pub(crate) fn describe(command: &Command) -> String {
         .get_envs()
         .filter_map(|(key, value)| Some(format!("{}={}", key.to_string_lossy(), value?.to_string_lossy())))
         .collect();
-    words.push("cargo".to_owned());
+    // Whichever cargo it is, one types `cargo`.
+    let program = Path::new(command.get_program()).file_stem().unwrap_or_default();
+    words.push(program.to_string_lossy().into_owned());
     words.extend(command.get_args().map(|word| word.to_string_lossy().into_owned()));
     words.join(" ")
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `command` | the list of commands and what an unknown one is answered |
 //! | `test`, `ci`, `proof`, `bench` | one command each |
+//! | `servers` | the PostgreSQL that tests run on |
 //! | `tidy/` | the style test: one rule per file |
 //! | `cargo`, `step`, `error` | running cargo, timing a step, exit codes |
 
@@ -13,6 +14,7 @@ mod ci;
 mod command;
 mod error;
 mod proof;
+mod servers;
 mod step;
 mod test;
 mod tidy;

@@ -5,6 +5,7 @@ use std::process::Command;
 use crate::{
     cargo::{self, EVERYTHING},
     error::Error,
+    servers::Servers,
 };
 
 /// Runs all tests; with a filter after `--` only those that match, without the documentation's tests, because
@@ -23,6 +24,8 @@ pub(crate) fn run(words: &[String]) -> Result<(), Error> {
 /// Unit tests, integration tests, binaries and examples.
 pub(crate) fn suite(filter: &[String]) -> Result<(), Error> {
     let mut command = if cargo::has_subcommand("nextest")? { nextest()? } else { libtest()? };
+    let servers = Servers::start()?;
+    servers.tell(&mut command);
     cargo::run(command.args(filter))
 }
 

@@ -3,7 +3,8 @@
 use super::{fault::Fault, source::Source};
 
 /// Crates that are tests as a whole, though their code lies in `src`.
-const TEST_CRATES: [&str; 2] = ["crates/stepwell-store-tests/", "crates/stepwell-sim/"];
+const TEST_CRATES: [&str; 3] =
+    ["crates/stepwell-store-tests/", "crates/stepwell-sim/", "crates/stepwell-postgres-rig/"];
 
 /// One text file of the repository.
 #[derive(Debug)]

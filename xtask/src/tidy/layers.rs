@@ -14,6 +14,8 @@ struct Layer {
 
 const LAYERS: &[Layer] = &[
     Layer { name: "stepwell-core", uses: &[], tests_use: &[] },
+    // Servers to test on. It knows nothing of a store, and `cargo xtask` starts them before there is anything to test.
+    Layer { name: "stepwell-postgres-rig", uses: &[], tests_use: &[] },
     Layer { name: "stepwell-memory", uses: &["stepwell-core"], tests_use: &["stepwell-store-tests"] },
     Layer {
         name: "stepwell-sqlite",
@@ -23,12 +25,18 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "stepwell-postgres",
         uses: &["stepwell-core"],
-        tests_use: &["stepwell-memory", "stepwell-store-tests"],
+        tests_use: &["stepwell-memory", "stepwell-postgres-rig", "stepwell-store-tests"],
     },
     Layer {
         // The whole crate is test code, and its property tests run a store beside the model.
         name: "stepwell-store-tests",
-        uses: &["stepwell-core", "stepwell-memory", "stepwell-postgres", "stepwell-sqlite"],
+        uses: &[
+            "stepwell-core",
+            "stepwell-memory",
+            "stepwell-postgres",
+            "stepwell-postgres-rig",
+            "stepwell-sqlite",
+        ],
         tests_use: &[],
     },
     Layer {
@@ -40,21 +48,21 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "stepwell",
         uses: &["stepwell-core", "stepwell-memory", "stepwell-postgres", "stepwell-sqlite"],
-        tests_use: &["stepwell", "stepwell-store-tests"],
+        tests_use: &["stepwell", "stepwell-postgres-rig", "stepwell-store-tests"],
     },
     Layer { name: "stepwell-http", uses: &["stepwell"], tests_use: &[] },
     Layer { name: "stepwell-dashboard", uses: &["stepwell", "stepwell-http"], tests_use: &[] },
     Layer {
         name: "stepwell-cli",
         uses: &["stepwell", "stepwell-dashboard", "stepwell-http"],
-        tests_use: &[],
+        tests_use: &["stepwell-postgres-rig"],
     },
     Layer {
         name: "stepwell-examples",
         uses: &["stepwell", "stepwell-dashboard", "stepwell-http"],
         tests_use: &[],
     },
-    Layer { name: "xtask", uses: &[], tests_use: &[] },
+    Layer { name: "xtask", uses: &["stepwell-postgres-rig"], tests_use: &[] },
 ];
 
 pub(crate) fn check(file: &File) -> Vec<Fault> {

@@ -1,0 +1,25 @@
+//! PostgreSQL servers of one's own, to test on and to break.
+//!
+//! Everything here is synchronous and small, because `cargo xtask` is built on it: a server has to be there before
+//! the first test is, and gone after the last, also if that one ended in a `kill -9`.
+//!
+//! # Layout
+//! - `cluster`: a server with data of its own; `settings`: what it is told.
+//! - `place`: the directory in which servers live, and the guard that outlives whoever made it.
+//! - `account`: the user that runs them, since PostgreSQL refuses to be run by root; `programs`: where they are
+//!   installed; `port`: where they listen; `process`: starting one and waiting for it.
+//! - `error`: what failed, in words.
+
+mod account;
+mod cluster;
+mod error;
+mod place;
+mod port;
+mod process;
+mod programs;
+mod settings;
+
+pub use cluster::Cluster;
+pub use error::{Error, Result};
+pub use programs::{POSTGRES, missing};
+pub use settings::Settings;
