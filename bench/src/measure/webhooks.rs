@@ -8,7 +8,7 @@ pub(crate) const RATIO: &str = "÷ drain without webhooks";
 pub(crate) const DELIVERIES: &str = "webhook deliveries";
 
 /// Each waits for an answer, so that there are fewer of them a second than jobs.
-const JOBS: u64 = 20_000;
+const JOBS: u64 = 60_000;
 
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let (jobs, rounds) = (bench.options.jobs.min(JOBS), bench.options.rounds);

@@ -459,3 +459,23 @@ async fn no_secret_shows_anywhere() {
     assert!(said.contains("[hidden]") && said.contains("authorization"), "the search would have found it");
     let _ = Json::null();
 }
+
+/// Jobs go before deliveries, but do not keep them from being sent.
+#[tokio::test]
+async fn under_a_load_that_never_ends_ends_are_told_all_the_same() {
+    let sink = Sink::answering(204).await;
+    let (stepwell, _workers) = running(in_memory()).await;
+    endpoint(&stepwell, &sink).await;
+    let feed = async {
+        loop {
+            let notes = (0..200).map(|n| Note(n.to_string()));
+            let fed = stepwell.enqueue_many(notes).await.unwrap();
+            // The next ones come before these have all been claimed.
+            fed[100].as_ref().unwrap().result().await.unwrap();
+        }
+    };
+    tokio::select! {
+        () = feed => {}
+        received = sink.reaches(100) => assert!(received.len() >= 100),
+    }
+}

@@ -29,8 +29,8 @@ use crate::{blocking::BlockingPool, entropy::Entropy, registered::AnyWorker};
 #[cfg(feature = "webhooks")]
 use super::courier;
 use super::{
-    caretaker, config::Config, dispatcher, flights::Flights, heartbeat::Heartbeat, shutdown::Ending,
-    tail::Tail,
+    caretaker, config::Config, dispatcher, flights::Flights, heartbeat::Heartbeat, pressure::Pressure,
+    shutdown::Ending, tail::Tail,
 };
 
 /// The time between two looks at what became of an inbox row.
@@ -77,6 +77,7 @@ pub(crate) struct Engine {
     pub(super) stage: watch::Sender<Stage>,
     pub(super) ending: Ending,
     pub(super) heartbeat: Heartbeat,
+    pub(super) pressure: Pressure,
     /// Woken when there may be work to claim.
     pub(super) work: Notify,
     /// Woken when there may be cancellations or an inbox to look after.
@@ -159,6 +160,7 @@ impl Engine {
             stage: watch::Sender::new(Stage::Open),
             ending: Ending::default(),
             heartbeat: Heartbeat::default(),
+            pressure: Pressure::default(),
             work: Notify::new(),
             attention: Notify::new(),
             due: AtomicI64::new(i64::MAX),

@@ -38,10 +38,15 @@ pub(super) async fn fan_out(engine: Arc<Engine>) {
     let mut stage = engine.stage.subscribe();
     loop {
         let stopped = *stage.borrow_and_update() >= Stage::Stopped;
+        let begun = Stopwatch::start();
         let outcome = match stopped {
             true => reader.finish().await.map(|()| false),
             false => reader.pass().await,
         };
+        if !stopped {
+            let rest = engine.pressure.rest(begun.elapsed(), reader.behind());
+            dispatcher::drained_or(&engine, rest).await;
+        }
         let pause = match outcome {
             _ if stopped => return,
             Ok(true) => Duration::ZERO,
@@ -147,9 +152,14 @@ async fn claim(engine: &Arc<Engine>, senders: &Handle) -> Result<Option<usize>> 
         return Ok(None);
     }
     engine.delivery_due.store(i64::MAX, Ordering::Release);
+    let begun = Stopwatch::start();
     let jobs = dispatcher::claim_for(engine, lanes, engine.delivery_plans.clone()).await?;
-    let claimed = jobs.len();
+    let (claimed, worked) = (jobs.len(), begun.elapsed());
+    let (now, oldest) =
+        (engine.store.clock().now(), jobs.iter().map(|claimed| claimed.job.available_at).min());
     dispatcher::depart(engine, senders, jobs).await;
+    let rest = engine.pressure.rest(worked, oldest.map_or(Duration::ZERO, |oldest| now.since(oldest)));
+    dispatcher::drained_or(engine, rest).await;
     Ok(Some(claimed))
 }
 

@@ -166,6 +166,7 @@ async fn claim<'a>(
         note(&mut lanes, job);
     }
     let filled = batch.jobs.len() >= limits::CLAIM_BATCH_MAX || lanes.iter().any(|lane| lane.at_most == 0);
+    engine.pressure.note(filled);
     let Some(flights) = register(engine, batch.jobs).await else { return Ok(Looked::Full) };
     if filled {
         // While these begin to run, the store looks for the next.

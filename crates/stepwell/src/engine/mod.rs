@@ -20,7 +20,8 @@
 //! - [`flight`]: a claimed job on its way through its phases.
 //! - [`flights`]: the jobs under way, and the slots that they take.
 //! - [`stop`]: how a phase is told to stop, and how long it has.
-//! - `courier`: turns events into deliveries to webhooks, and claims those.
+//! - `courier`: turns events into deliveries to webhooks, and claims those; [`pressure`] says how far it steps back for
+//!   jobs.
 //! - [`heartbeat`], [`caretaker`], [`tail`] with its [`ring`], [`shutdown`].
 //!
 //! Invariants: a slot is taken before its job is claimed, and given back once; a flight writes only under its fence; no
@@ -39,6 +40,7 @@ mod flaky;
 mod flight;
 mod flights;
 mod heartbeat;
+mod pressure;
 mod ring;
 mod shutdown;
 mod stop;

@@ -47,6 +47,7 @@ pub(crate) struct FanOut {
     /// The revision that the endpoints were read at.
     revision: Option<u64>,
     since_move: Stopwatch,
+    behind: Duration,
 }
 
 /// What is to be committed together.
@@ -73,7 +74,13 @@ impl FanOut {
             endpoints: Vec::new(),
             revision: None,
             since_move: Stopwatch::start(),
+            behind: Duration::ZERO,
         }
+    }
+
+    /// For how long the oldest of what was read last had waited to be read.
+    pub(crate) fn behind(&self) -> Duration {
+        self.behind
     }
 
     /// Reads what is new, a page of it. Answers whether there may be more.
@@ -90,6 +97,8 @@ impl FanOut {
         if self.read_endpoints().await? {
             return Ok(true);
         }
+        let now = self.outbox.store.clock().now();
+        self.behind = page.events.first().map_or(Duration::ZERO, |event| now.since(event.at));
         let mut batch = Batch::default();
         for event in &page.events {
             self.judge(event, &mut batch).await?;
