@@ -1,51 +1,72 @@
-//! The servers that tests need: a throw-away PostgreSQL, found or installed, started before the tests and gone after.
+//! The servers that tests need: a throw-away PostgreSQL and a PgBouncer before it, found or installed, started before
+//! the tests and gone after.
 
 use std::{
     env,
-    ffi::OsString,
     path::Path,
     process::{Command, Stdio},
 };
 
-use stepwell_postgres_rig::{Cluster, POSTGRES, Settings, missing};
+use stepwell_postgres_rig::{Address, Bouncer, Cluster, PGBOUNCER, POSTGRES, Package, Settings, missing};
 
 use crate::{cargo, error::Error};
 
 /// Tells the tests where PostgreSQL is. Whoever has set it before is taken at their word, and nothing is started.
 const POSTGRES_URL: &str = "STEPWELL_TEST_POSTGRES";
 
-/// What is running for the tests. Dropping it ends it.
+/// Tells them of a way to the same server that leads through PgBouncer, likewise.
+const PGBOUNCER_URL: &str = "STEPWELL_TEST_PGBOUNCER";
+
+/// What is running for the tests. Dropping it ends it, the bouncer first.
 pub(crate) struct Servers {
+    bouncer: Option<Bouncer>,
     postgres: Option<Cluster>,
 }
 
 impl Servers {
     /// Starts what is not there yet.
     pub(crate) fn start() -> Result<Self, Error> {
-        if given(POSTGRES_URL).is_some() {
-            return Ok(Self { postgres: None });
-        }
-        install()?;
-        let cluster = Cluster::start(&Settings::fast()).map_err(|error| Error::failed(error.to_string()))?;
-        Ok(Self { postgres: Some(cluster) })
+        let failed = |error: stepwell_postgres_rig::Error| Error::failed(error.to_string());
+        let wanted: Vec<Package> = [(POSTGRES_URL, POSTGRES), (PGBOUNCER_URL, PGBOUNCER)]
+            .into_iter()
+            .filter_map(|(name, package)| given(name).is_none().then_some(package))
+            .collect();
+        install(&wanted)?;
+        let (postgres, address) = match given(POSTGRES_URL) {
+            Some(url) => (None, Address::parse(&url).map_err(failed)?),
+            None => {
+                let cluster = Cluster::start(&Settings::fast()).map_err(failed)?;
+                let address = cluster.address().clone();
+                (Some(cluster), address)
+            }
+        };
+        let bouncer = match given(PGBOUNCER_URL) {
+            Some(_) => None,
+            None => Some(Bouncer::start(&address).map_err(failed)?),
+        };
+        Ok(Self { bouncer, postgres })
     }
 
     /// Tells a command's tests where the servers are.
     pub(crate) fn tell(&self, command: &mut Command) {
-        if let Some(cluster) = &self.postgres {
-            command.env(POSTGRES_URL, cluster.url("postgres"));
+        let addresses = [
+            (POSTGRES_URL, self.postgres.as_ref().map(Cluster::address)),
+            (PGBOUNCER_URL, self.bouncer.as_ref().map(Bouncer::address)),
+        ];
+        for (name, address) in addresses {
+            command.envs(address.map(|address| (name, address.url("postgres"))));
         }
     }
 }
 
 /// A variable that is set to something.
-fn given(name: &str) -> Option<OsString> {
-    env::var_os(name).filter(|value| !value.is_empty())
+fn given(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Installs what is missing, where we may; elsewhere the start says what to install.
-fn install() -> Result<(), Error> {
-    let missing: Vec<&str> = missing(&[POSTGRES]).iter().map(|package| package.name).collect();
+/// Installs what of this is missing, where we may; elsewhere the start says what to install.
+fn install(wanted: &[Package]) -> Result<(), Error> {
+    let missing: Vec<&str> = missing(wanted).iter().map(|package| package.name).collect();
     if missing.is_empty() || !is_ours() {
         return Ok(());
     }
@@ -56,7 +77,8 @@ fn install() -> Result<(), Error> {
 
 fn apt(words: &[&str]) -> Command {
     let mut command = Command::new("apt-get");
-    command.args(words).env("DEBIAN_FRONTEND", "noninteractive");
+    // Somebody else may be at it.
+    command.args(["-o", "DPkg::Lock::Timeout=300"]).args(words).env("DEBIAN_FRONTEND", "noninteractive");
     command
 }
 

@@ -10,6 +10,7 @@ use rustix::process::Signal;
 
 use crate::{
     account::Account,
+    address::Address,
     error::{Error, Result},
     place::Place,
     port,
@@ -30,7 +31,7 @@ pub struct Cluster {
     // In this order: the server ends before its directory.
     process: Process,
     data: PathBuf,
-    port: u16,
+    address: Address,
     #[expect(dead_code, reason = "it is there to be dropped")]
     place: Place,
 }
@@ -49,19 +50,19 @@ impl Cluster {
         let mut tries = 3;
         loop {
             tries -= 1;
-            let port = port::free()?;
-            match run(account, &bin, &data, port, settings, place.path()) {
-                Ok(process) => return Ok(Self { process, data, port, place }),
+            let address = Address { user: USER.into(), host: "127.0.0.1".into(), port: port::free()? };
+            match run(account, &bin, &data, address.port, settings, place.path()) {
+                Ok(process) => return Ok(Self { process, data, address, place }),
                 Err(error) if tries == 0 => return Err(error),
                 Err(_) => {}
             }
         }
     }
 
-    /// A URL for the database of this name, as the superuser.
+    /// Where it is.
     #[must_use]
-    pub fn url(&self, database: &str) -> String {
-        format!("postgres://{USER}@127.0.0.1:{}/{database}", self.port)
+    pub fn address(&self) -> &Address {
+        &self.address
     }
 }
 

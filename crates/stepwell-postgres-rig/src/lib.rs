@@ -4,22 +4,32 @@
 //! the first test is, and gone after the last, also if that one ended in a `kill -9`.
 //!
 //! # Layout
-//! - `cluster`: a server with data of its own; `settings`: what it is told.
+//! - `cluster`: a server with data of its own; `settings`: what it is told; `bouncer`: a pooler before it; `address`:
+//!   where they are.
+//! - `database`: what a test gets of the server that `cargo xtask test` has started; `wire`: the protocol.
 //! - `place`: the directory in which servers live, and the guard that outlives whoever made it.
 //! - `account`: the user that runs them, since PostgreSQL refuses to be run by root; `programs`: where they are
 //!   installed; `port`: where they listen; `process`: starting one and waiting for it.
 //! - `error`: what failed, in words.
 
 mod account;
+mod address;
+mod bouncer;
 mod cluster;
+mod database;
 mod error;
 mod place;
 mod port;
 mod process;
 mod programs;
 mod settings;
+mod wire;
 
+pub use address::Address;
+pub use bouncer::Bouncer;
 pub use cluster::Cluster;
+pub use database::Database;
 pub use error::{Error, Result};
-pub use programs::{POSTGRES, missing};
+pub use programs::{PGBOUNCER, POSTGRES, Package, missing};
 pub use settings::Settings;
+pub use wire::Rows;

@@ -11,6 +11,9 @@ use crate::error::{Error, Result};
 /// Names the directory of PostgreSQL's programs, to test on another version than the newest that is installed.
 const OVERRIDE: &str = "STEPWELL_POSTGRES_BIN";
 
+/// Names PgBouncer's program, to test on another version than the one that is installed.
+const BOUNCER_OVERRIDE: &str = "STEPWELL_PGBOUNCER";
+
 /// Where Debian and its relatives have a directory for each version.
 const VERSIONS: &str = "/usr/lib/postgresql";
 
@@ -25,6 +28,9 @@ pub struct Package {
 
 /// The server.
 pub const POSTGRES: Package = Package { name: "postgresql", is_there: || postgres().is_ok() };
+
+/// The pooler.
+pub const PGBOUNCER: Package = Package { name: "pgbouncer", is_there: || bouncer().is_ok() };
 
 /// Those of the packages that are not installed.
 #[must_use]
@@ -50,6 +56,22 @@ pub(crate) fn postgres() -> Result<PathBuf> {
                  install postgresql`), or name the directory of its programs in {OVERRIDE}"
             ))
         })
+}
+
+/// The program `pgbouncer`.
+pub(crate) fn bouncer() -> Result<PathBuf> {
+    // Debian puts it where the shells of ordinary users do not look.
+    let places = path().into_iter().chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
+    let candidates: Vec<PathBuf> = match env::var_os(BOUNCER_OVERRIDE) {
+        Some(program) => vec![program.into()],
+        None => places.map(|directory| directory.join("pgbouncer")).collect(),
+    };
+    candidates.into_iter().find(|program| program.is_file()).ok_or_else(|| {
+        Error::new(format!(
+            "failed to find PgBouncer: install it (Debian, Ubuntu: `apt-get install pgbouncer`; macOS: `brew install \
+             pgbouncer`), or name its program in {BOUNCER_OVERRIDE}"
+        ))
+    })
 }
 
 /// A library alone also brings `pg_config`, but no server.

@@ -10,7 +10,7 @@ use stepwell_postgres_rig::{Cluster, Settings};
 fn main() -> ExitCode {
     match Cluster::start(&Settings::fast()) {
         Ok(cluster) => {
-            println!("{}", cluster.url("postgres"));
+            println!("{}", cluster.address().url("postgres"));
             // An input that cannot be read has ended.
             _ = io::stdin().read_to_end(&mut Vec::new());
             ExitCode::SUCCESS
