@@ -109,7 +109,33 @@ pub enum Reason {
     Forced,
 }
 
+/// Reasons in the order of their stored numbers, which are never reused.
+const REASONS: [Reason; 12] = [
+    Reason::Retrying,
+    Reason::Snoozed,
+    Reason::Interrupted,
+    Reason::Released,
+    Reason::HandedOver,
+    Reason::Retried,
+    Reason::Permanent,
+    Reason::TriesSpent,
+    Reason::Poisoned,
+    Reason::Expired,
+    Reason::Requested,
+    Reason::Forced,
+];
+
 impl Reason {
+    /// The number under which it is stored.
+    #[must_use]
+    pub fn number(self) -> Option<u8> {
+        REASONS.iter().position(|known| *known == self).and_then(|number| u8::try_from(number).ok())
+    }
+    /// The reason with this number.
+    #[must_use]
+    pub fn of_number(number: u8) -> Option<Self> {
+        REASONS.get(usize::from(number)).copied()
+    }
     /// The reason's name, as it is stored and sent.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -91,6 +91,14 @@ struct Anchor {
     /// Since the machine started.
     read_at: Duration,
     shown: Timestamp,
+    /// What is added to the machine's wall clock, in microseconds, to get that of the one whom this clock follows.
+    ahead: i64,
+}
+
+impl Anchor {
+    fn wall(&self) -> Timestamp {
+        Timestamp(wall().0.saturating_add(self.ahead))
+    }
 }
 
 /// How fast the clock runs while it follows a wall clock that is ahead.
@@ -111,8 +119,24 @@ impl Clock {
     /// The machine's clock.
     #[must_use]
     pub fn system() -> Self {
-        let anchor = Anchor { read_at: since_boot(), shown: wall() };
+        let anchor = Anchor { read_at: since_boot(), shown: wall(), ahead: 0 };
         Self(Source::System(Arc::new(Mutex::new(anchor))))
+    }
+    /// The clock of another machine, such as a database that several nodes share, which shows `reference` at this
+    /// moment.
+    #[must_use]
+    pub fn following(reference: Timestamp) -> Self {
+        let ahead = reference.0.saturating_sub(wall().0);
+        let anchor = Anchor { read_at: since_boot(), shown: reference, ahead };
+        Self(Source::System(Arc::new(Mutex::new(anchor))))
+    }
+    /// Says what the clock that this one follows shows at this moment. Like every clock it goes on without a step: see
+    /// above. A clock that is moved by hand follows nobody.
+    pub fn follow(&self, reference: Timestamp) {
+        if let Source::System(anchor) = &self.0 {
+            let ahead = reference.0.saturating_sub(wall().0);
+            anchor.lock().unwrap_or_else(PoisonError::into_inner).ahead = ahead;
+        }
     }
     /// A clock that stands still until [`advance`](Self::advance) moves it.
     #[must_use]
@@ -125,7 +149,8 @@ impl Clock {
         match &self.0 {
             Source::System(anchor) => {
                 let mut anchor = anchor.lock().unwrap_or_else(PoisonError::into_inner);
-                anchor.read(since_boot(), wall())
+                let wall = anchor.wall();
+                anchor.read(since_boot(), wall)
             }
             Source::Manual(at) => *at.lock().unwrap_or_else(PoisonError::into_inner),
         }
@@ -134,9 +159,9 @@ impl Clock {
     /// go backwards, and so nothing is stored by it. A clock that is moved by hand knows no other time than its own.
     #[must_use]
     pub fn wall(&self) -> Timestamp {
-        match self.is_manual() {
-            true => self.now(),
-            false => wall(),
+        match &self.0 {
+            Source::System(anchor) => anchor.lock().unwrap_or_else(PoisonError::into_inner).wall(),
+            Source::Manual(_) => self.now(),
         }
     }
     /// Makes sure that this clock shows no time before `seen`, which a store has recorded.
@@ -229,7 +254,7 @@ mod tests {
 
     fn anchor() -> (Anchor, Duration, Timestamp) {
         let (start, shown) = (Duration::from_hours(9), Timestamp::from_micros(1_000_000_000));
-        (Anchor { read_at: start, shown }, start, shown)
+        (Anchor { read_at: start, shown, ahead: 0 }, start, shown)
     }
 
     #[test]
@@ -274,6 +299,16 @@ mod tests {
         assert!(clock.now().since(clock.wall()) > Duration::from_mins(59));
         let clock = Clock::manual(SystemTime::UNIX_EPOCH + SECOND);
         assert_eq!(clock.wall(), clock.now());
+    }
+
+    #[test]
+    fn a_clock_that_follows_another_shows_its_time() {
+        let there = Timestamp::from(SystemTime::now()) - Duration::from_hours(1);
+        let clock = Clock::following(there);
+        let shown = clock.now();
+        assert!(shown >= there && shown.since(there) < Duration::from_mins(1), "behind this machine's own");
+        clock.follow(there - Duration::from_hours(1));
+        assert!(clock.now() >= shown, "it never goes backwards");
     }
 
     #[test]

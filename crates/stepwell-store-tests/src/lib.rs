@@ -7,7 +7,7 @@
 //! - [`invariants`]: what must hold whatever was done, as far as a store shows it.
 //! - [`properties`]: random operations, on two stores at once.
 //! - [`views`]: what the views that people query must show.
-//! - [`memory`], [`sqlite`]: the stores as fixtures.
+//! - [`memory`], [`sqlite`], [`postgres`]: the stores as fixtures.
 //!
 //! A store joins with one file under `tests/`: a [`fixture::Fixture`], and [`suite!`].
 #![expect(clippy::missing_panics_doc, reason = "a test panics when it fails")]
@@ -16,6 +16,7 @@ pub mod cases;
 pub mod fixture;
 pub mod invariants;
 pub mod memory;
+pub mod postgres;
 mod prelude;
 pub mod properties;
 pub mod sqlite;

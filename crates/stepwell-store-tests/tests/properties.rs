@@ -6,6 +6,7 @@ use proptest::{
 };
 use stepwell_store_tests::{
     fixture::Fixture,
+    postgres::OnPostgres,
     properties::{operation::sequence, stage::Stage},
     sqlite::OnSqlite,
 };
@@ -42,5 +43,13 @@ proptest! {
     #[test]
     fn properties_of_sqlite_are_those_of_the_model(operations in sequence()) {
         play(&operations, Some(Box::new(OnSqlite::open())));
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(20))]
+    #[test]
+    fn properties_of_postgres_are_those_of_the_model(operations in sequence()) {
+        play(&operations, Some(Box::new(OnPostgres::open())));
     }
 }

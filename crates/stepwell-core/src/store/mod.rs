@@ -7,6 +7,7 @@
 //! - [`Tables`]: the few things that a store's own code must do inside its write transaction.
 //! - [`operations`]: what is done with them, written once: enqueue, claim, apply, reap, retain, take in.
 //! - [`request`], [`read`], [`inbox`]: what goes in and comes out.
+//! - [`statement`]: how a store finds its SQL.
 //!
 //! The interface is not stable, and not meant to be implemented outside this workspace.
 
@@ -15,6 +16,7 @@ pub mod inbox;
 pub mod operations;
 pub mod read;
 pub mod request;
+pub mod statement;
 mod tables;
 
 pub use contract::{Answer, Change, Description, Listener, Store};

@@ -51,7 +51,7 @@ pub fn enqueue(tables: &mut impl Tables, new: &NewJob, now: Timestamp) -> Result
 }
 
 /// The scope under which answers to requests with an idempotency key are kept.
-const ONCE: &str = "stepwell.once";
+pub const ONCE: &str = "stepwell.once";
 
 /// The answer to a request with an idempotency key.
 #[derive(Serialize, Deserialize)]
@@ -188,7 +188,10 @@ fn context_for(tables: &mut impl Tables, row: &Row, commands: &[Command], now: T
 }
 
 fn is_held(tables: &mut impl Tables, row: &Row) -> Result<bool> {
-    Ok(tables.lowest_cursor()?.is_some_and(|cursor| cursor < row.last_event_pos))
+    match tables.lowest_cursor()? {
+        Some(cursor) => Ok(cursor < tables.last_pos(row)?),
+        None => Ok(false),
+    }
 }
 
 /// T2. Claims ready jobs, lane by lane.

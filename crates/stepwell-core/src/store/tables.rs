@@ -21,9 +21,9 @@ use super::inbox::{InboxEntry, InboxOutcome};
 /// A job's row, as it was locked.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// The store's own key: dense, in the order in which jobs were stored, never reused.
+    /// The store's own key: in the order in which jobs were stored, never reused.
     pub key: i64,
-    /// The `pos` of the job's last event.
+    /// The `pos` of the job's last event, as far as the store knows it by the row: see [`Tables::last_pos`].
     pub last_event_pos: u64,
     /// The job.
     pub job: Job,
@@ -37,6 +37,10 @@ pub struct Row {
 pub trait Tables {
     /// The job with this id, locked.
     fn job(&mut self, id: JobId) -> Result<Option<Row>>;
+    /// The `pos` of the job's last event; one beyond every other if it has none yet.
+    fn last_pos(&mut self, row: &Row) -> Result<u64> {
+        Ok(row.last_event_pos)
+    }
     /// The payload of a job.
     fn payload(&mut self, row: &Row) -> Result<Json>;
     /// Who holds a unique key of a kind.

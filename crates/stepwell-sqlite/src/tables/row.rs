@@ -22,25 +22,8 @@ pub(crate) struct Stored {
 /// How many columns the table has: a statement that selects more finds them from here on.
 pub(crate) const COLUMNS: usize = 34;
 
-/// Reasons in the order of their stored numbers, which are never reused.
-const REASONS: [Reason; 12] = [
-    Reason::Retrying,
-    Reason::Snoozed,
-    Reason::Interrupted,
-    Reason::Released,
-    Reason::HandedOver,
-    Reason::Retried,
-    Reason::Permanent,
-    Reason::TriesSpent,
-    Reason::Poisoned,
-    Reason::Expired,
-    Reason::Requested,
-    Reason::Forced,
-];
-
 pub(crate) fn reason_number(reason: Option<Reason>) -> Option<i64> {
-    let reason = reason?;
-    REASONS.iter().position(|known| *known == reason).and_then(|number| i64::try_from(number).ok())
+    reason.and_then(Reason::number).map(i64::from)
 }
 
 /// The state with this number.
@@ -68,7 +51,7 @@ pub(crate) fn decode(
         None => None,
     };
     let reason = match row.get::<_, Option<u8>>(14)? {
-        Some(number) => REASONS.get(usize::from(number)).copied(),
+        Some(number) => Reason::of_number(number),
         None => None,
     };
     let details = match row.get_ref(32)?.as_str_or_null()? {

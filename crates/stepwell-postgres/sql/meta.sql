@@ -1,0 +1,61 @@
+-- name: create
+WITH meta AS (INSERT INTO stepwell.meta (generation) VALUES ($1)),
+     tail AS (INSERT INTO stepwell.log_tail (floor_pos, walk_pos) VALUES (1, 0))
+INSERT INTO stepwell.log_head (next_pos, clock) VALUES (1, $2)
+
+-- name: sealed
+SELECT sealed FROM stepwell.meta
+
+-- name: generation
+SELECT generation FROM stepwell.meta
+
+-- name: log
+SELECT head.next_pos, tail.floor_pos, head.clock FROM stepwell.log_head head CROSS JOIN stepwell.log_tail tail
+
+-- name: head
+SELECT next_pos FROM stepwell.log_head
+
+-- name: lock_tail
+SELECT walk_pos, floor_pos FROM stepwell.log_tail FOR UPDATE
+
+-- name: write_tail
+UPDATE stepwell.log_tail SET walk_pos = $1, floor_pos = $2
+
+-- name: count
+-- In one order, so that two connections that share a part do not wait for each other in a circle.
+INSERT INTO stepwell.counter AS counter (part, queue, kind, state, n)
+SELECT $1, queue, kind, state, n FROM unnest($2::integer[], $3::integer[], $4::smallint[], $5::bigint[])
+    AS delta (queue, kind, state, n)
+ORDER BY queue, kind, state
+ON CONFLICT (part, queue, kind, state) DO UPDATE SET n = counter.n + excluded.n
+
+-- name: count_of_state
+SELECT coalesce(sum(n), 0)::bigint FROM stepwell.counter WHERE state = $1
+
+-- name: counts
+SELECT queue, kind, state, sum(n)::bigint FROM stepwell.counter GROUP BY queue, kind, state HAVING sum(n) <> 0
+
+-- name: running_in_queue
+SELECT coalesce(sum(n), 0)::bigint FROM stepwell.counter WHERE queue = $1 AND state IN (1, 2)
+
+-- name: waiting_kinds
+SELECT kind FROM stepwell.counter WHERE queue = $1 AND state = 0 GROUP BY kind HAVING sum(n) > 0
+
+-- name: name_id
+SELECT id, name FROM stepwell.name WHERE name = ANY($1)
+
+-- name: name_of
+SELECT id, name FROM stepwell.name WHERE id = ANY($1)
+
+-- name: insert_name
+INSERT INTO stepwell.name (name) VALUES ($1) ON CONFLICT (name) DO NOTHING RETURNING id
+
+-- name: xid
+SELECT pg_current_xact_id()::text::bigint
+
+-- name: fate
+-- What became of a transaction: none if it is too old to be known.
+SELECT pg_xact_status($1::bigint::text::xid8)
+
+-- name: part
+SELECT pg_backend_pid()

@@ -1,0 +1,33 @@
+-- name: insert
+INSERT INTO stepwell.session (id, node, started_at, expires_at, kinds, queues) VALUES ($1, $2, $3, $4, $5, $6)
+
+-- name: update
+UPDATE stepwell.session SET node = $2, expires_at = greatest(expires_at, $3), kinds = $4, queues = $5 WHERE id = $1
+
+-- name: is_dead
+SELECT dead FROM stepwell.session WHERE id = $1 FOR UPDATE
+
+-- name: beat
+-- Never touches a session that was found dead: that is final.
+UPDATE stepwell.session SET expires_at = greatest(expires_at, $2) WHERE id = $1 AND NOT dead
+
+-- name: is_alive
+-- The lock keeps a session from being found dead while it claims. Beats do not need it, and are not held up by it.
+SELECT 1 FROM stepwell.session WHERE id = $1 AND NOT dead FOR KEY SHARE
+
+-- name: live
+SELECT id, node, started_at, kinds, queues FROM stepwell.session WHERE NOT dead ORDER BY n
+
+-- name: all
+SELECT id, node, expires_at, dead FROM stepwell.session ORDER BY n
+
+-- name: lock
+-- Waits for whoever claims for the session at this moment.
+SELECT expires_at, dead FROM stepwell.session WHERE id = $1 FOR UPDATE
+
+-- name: bury
+UPDATE stepwell.session SET dead = true WHERE id = $1
+
+-- name: delete_if_idle
+-- A session goes when it owns nothing: a job whose session is unknown could never be reaped.
+DELETE FROM stepwell.session WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM stepwell.job WHERE session = $1)

@@ -1,0 +1,332 @@
+//! One group commit: as many operations as are there, one transaction, and then all answers.
+
+use foldhash::HashMap;
+use stepwell_core::{Error, JobId, Name, Result, Timestamp, store::Change, unique::Holders};
+use tokio::sync::oneshot;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::{
+    connection::Call,
+    error,
+    ledger::{Known, Ledger, Trouble, get},
+    options::Durability,
+    pending::Pending,
+    sql::sql,
+    tables::{claim, setting},
+};
+
+/// One operation, and whoever waits for it.
+pub(crate) trait Op: Send {
+    /// Adds what it will look at, so that it can be read together with what the others will.
+    fn wants(&self, wants: &mut Wants);
+    /// Does it, and keeps the answer. It may run again, after what it did was rolled back.
+    ///
+    /// Answers with the error if the store failed, and not just this operation.
+    fn run(&mut self, ledger: &mut Ledger) -> Option<Error>;
+    /// Gives the answer, or this error instead.
+    fn settle(self: Box<Self>, failure: Option<&Error>);
+}
+
+/// What operations will look at. It is a hint: what is not here is read when it is needed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wants {
+    /// Jobs, to be locked.
+    pub(crate) jobs: Vec<JobId>,
+    /// Kinds, for their newest plans.
+    pub(crate) kinds: Vec<Name>,
+    /// Names beside those of the kinds.
+    pub(crate) names: Vec<Name>,
+    /// Unique keys of kinds.
+    pub(crate) uniques: Vec<(Name, String)>,
+    /// Small records.
+    pub(crate) settings: Vec<(Name, String)>,
+    /// How many jobs may be new.
+    pub(crate) keys: usize,
+}
+
+/// An operation that is a function.
+pub(crate) struct Task<T, F> {
+    work: F,
+    wants: Wants,
+    answer: Option<Result<T>>,
+    reply: oneshot::Sender<Result<T>>,
+    /// Whether it is done only if somebody waits for the answer.
+    if_wanted: bool,
+}
+
+impl<T: Send + 'static, F: FnMut(&mut Ledger) -> Result<T> + Send + 'static> Task<T, F> {
+    /// An operation, and where its answer will be.
+    pub(crate) fn with_answer(
+        wants: Wants,
+        if_wanted: bool,
+        work: F,
+    ) -> (Box<dyn Op>, oneshot::Receiver<Result<T>>) {
+        let (reply, answer) = oneshot::channel();
+        (Box::new(Self { work, wants, answer: None, reply, if_wanted }), answer)
+    }
+}
+
+impl<T: Send, F: FnMut(&mut Ledger) -> Result<T> + Send> Op for Task<T, F> {
+    fn wants(&self, wants: &mut Wants) {
+        wants.jobs.extend_from_slice(&self.wants.jobs);
+        wants.kinds.extend_from_slice(&self.wants.kinds);
+        wants.names.extend_from_slice(&self.wants.names);
+        wants.uniques.extend_from_slice(&self.wants.uniques);
+        wants.settings.extend_from_slice(&self.wants.settings);
+        wants.keys += self.wants.keys;
+    }
+    fn run(&mut self, ledger: &mut Ledger) -> Option<Error> {
+        if self.if_wanted && self.reply.is_closed() {
+            return None;
+        }
+        ledger.tell_time();
+        let result = (self.work)(ledger);
+        let failure = result.as_ref().err().filter(|failure| error::is_of_store(failure)).cloned();
+        self.answer = Some(result);
+        failure
+    }
+    fn settle(self: Box<Self>, failure: Option<&Error>) {
+        let answer = match (failure, self.answer) {
+            (Some(failure), _) => Err(failure.clone()),
+            (None, Some(answer)) => answer,
+            (None, None) => Err(Error::closed()),
+        };
+        // Nobody may be waiting any more, which changes nothing.
+        drop(self.reply.send(answer));
+    }
+}
+
+/// What a batch came to.
+pub(crate) struct Committed {
+    pub(crate) change: Change,
+    /// The last `pos` of the log, if events were appended and have theirs.
+    pub(crate) head: Option<u64>,
+    /// Whether events were appended that have no positions yet.
+    pub(crate) unnumbered: bool,
+}
+
+/// The beginning of every transaction. Whatever is set holds until its end, so that a pooler may hand the connection
+/// on; and every table is read by its indexes, whatever the planner believes of how full it is.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = '25s'; \
+    SET LOCAL lock_timeout = '20s'; SET LOCAL idle_in_transaction_session_timeout = '30s'; \
+    SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
+    SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_generic_plan";
+const RELAXED: &str = "; SET LOCAL synchronous_commit = off";
+
+impl Ledger {
+    /// Runs the operations in one transaction and commits it.
+    pub(crate) fn batch(&mut self, ops: &mut [Box<dyn Op>], careful: bool) -> Result<Committed> {
+        let mut wants = Wants::default();
+        for op in &*ops {
+            op.wants(&mut wants);
+        }
+        self.reset(careful);
+        self.prepare(&wants)?;
+        for op in &mut *ops {
+            if let Some(failure) = op.run(self) {
+                return Err(failure);
+            }
+            if self.torn {
+                self.trouble = self.trouble.or(Some(Trouble::Again));
+                return Err(Error::storage("run an operation", "it failed half-way, and is run again"));
+            }
+        }
+        self.flush()?;
+        self.finish()
+    }
+
+    fn reset(&mut self, careful: bool) {
+        (self.careful, self.torn, self.dirty, self.wrote) = (careful, false, false, false);
+        (self.trouble, self.xid, self.appended) = (None, None, 0);
+        self.change = Change::default();
+        self.known = Known::default();
+        self.keys.clear();
+        self.pending = Pending::default();
+        self.counters.clear();
+    }
+
+    /// Makes the partition of today, if this connection has not seen to it yet.
+    fn open_day(&mut self) -> Result<()> {
+        const OPEN: &str = "make a partition of the log";
+        self.tell_time();
+        let day = i32::try_from(self.now.as_micros().div_euclid(DAY_MICROS)).unwrap_or(i32::MAX);
+        if self.day != day {
+            self.query(OPEN, sql!("event", "open_day"), &[&day])?;
+            self.day = day;
+        }
+        Ok(())
+    }
+
+    /// Begins, and reads what the operations will look at, all at once.
+    fn prepare(&mut self, wants: &Wants) -> Result<()> {
+        const BEGIN_DOING: &str = "begin a transaction";
+        self.open_day()?;
+        self.keys_wanted = wants.keys;
+        let Self { dictionary, conn, .. } = self;
+        let names = wants.kinds.iter().chain(&wants.names).chain(wants.uniques.iter().map(|(kind, _)| kind));
+        dictionary.find_all(conn, names).map_err(|failure| self.failed("look up names", failure))?;
+        let mut kinds: HashMap<i32, &Name> = HashMap::default();
+        for kind in &wants.kinds {
+            match self.find_name(kind)? {
+                Some(number) => drop(kinds.insert(number, kind)),
+                None => drop(self.known.plans.insert(kind.clone(), None)),
+            }
+        }
+        let mut uniques = Vec::with_capacity(wants.uniques.len());
+        for (kind, key) in &wants.uniques {
+            if let Some(kind) = self.find_name(kind)? {
+                uniques.push((kind, key.as_str()));
+            }
+        }
+        let jobs: Vec<Uuid> = wants.jobs.iter().map(|id| Uuid::from(*id)).collect();
+        let numbers: Vec<i32> = kinds.keys().copied().collect();
+        let (no_jobs, no_kinds, no_uniques) = (jobs.is_empty(), numbers.is_empty(), uniques.is_empty());
+        let mut calls = vec![Call::new(sql!("meta", "sealed"))];
+        if !no_jobs {
+            calls.push(Call::new(sql!("job", "lock")).with(jobs));
+        }
+        if !no_kinds {
+            calls.push(Call::new(sql!("plan", "newest")).with(numbers));
+        }
+        if !no_uniques {
+            let kinds: Vec<i32> = uniques.iter().map(|(kind, _)| *kind).collect();
+            let keys: Vec<&str> = uniques.iter().map(|(_, key)| *key).collect();
+            calls.push(Call::new(sql!("job", "holders")).with(kinds).with(keys));
+        }
+        if !wants.settings.is_empty() {
+            let scopes: Vec<&str> = wants.settings.iter().map(|(scope, _)| &**scope).collect();
+            let keys: Vec<&str> = wants.settings.iter().map(|(_, key)| key.as_str()).collect();
+            calls.push(Call::new(sql!("setting", "by_keys")).with(scopes).with(keys));
+        }
+        let begin = match self.conn.target().durability {
+            Durability::Full => BEGIN.to_owned(),
+            Durability::Relaxed => format!("{BEGIN}{RELAXED}"),
+        };
+        let answers = self.conn.together(Some(&begin), &calls);
+        drop(calls);
+        let mut answers = answers.map_err(|failure| self.failed(BEGIN_DOING, failure))?.into_iter();
+        let mut next = || answers.next().unwrap_or_default();
+        if next().first().map_or(Ok(true), |row| get(row, 0, BEGIN_DOING))? {
+            return Err(Error::sealed());
+        }
+        if !no_jobs {
+            self.keep_rows("read jobs", &next())?;
+            // A damaged row is asked for again, and told of then.
+            for id in wants.jobs.iter().filter(|_| self.damaged.len() == 0) {
+                self.known.jobs.entry(*id).or_insert(None);
+            }
+        }
+        if !no_kinds {
+            let rows = next();
+            for (number, kind) in kinds {
+                let row = rows.iter().find(|row| row.try_get(0).is_ok_and(|found: i32| found == number));
+                self.keep_plan(kind, row)?;
+            }
+        }
+        if !no_uniques {
+            self.keep_holders(&uniques, &next())?;
+        }
+        if !wants.settings.is_empty() {
+            for row in next() {
+                let found = setting::setting(&row)?;
+                self.known.settings.insert((found.scope.clone(), found.key.clone()), Some(found));
+            }
+            for wanted in &wants.settings {
+                self.known.settings.entry(wanted.clone()).or_insert(None);
+            }
+        }
+        Ok(())
+    }
+
+    fn keep_holders(&mut self, uniques: &[(i32, &str)], rows: &[Row]) -> Result<()> {
+        for (kind, key) in uniques {
+            self.known.holders.insert((*kind, (*key).to_owned()), Holders::default());
+        }
+        for row in rows {
+            let nth: i64 = get(row, 0, "look up unique keys")?;
+            let nth = usize::try_from(nth).unwrap_or(0).checked_sub(1);
+            if let Some((kind, key)) = nth.and_then(|nth| uniques.get(nth)) {
+                self.known.holders.insert((*kind, (*key).to_owned()), claim::holders(row)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<Committed> {
+        if !self.dirty {
+            self.run("ROLLBACK")?;
+            return Ok(Committed { change: Change::default(), head: None, unnumbered: false });
+        }
+        self.write_counters()?;
+        if self.xid.is_none() {
+            let row = self.query_opt("commit", sql!("meta", "xid"), &[])?;
+            self.xid = row.map(|row| get(&row, 0, "commit")).transpose()?;
+        }
+        let number = (self.appended > 0)
+            .then(|| Call::new(sql!("event", "number")).with(self.now.as_micros()).with(false));
+        let answer = self.conn.commit(number.as_ref()).map_err(|failure| self.uncommitted(failure))?;
+        let head = answer.map(|row| get::<Option<i64>>(&row, 0, "number events")).transpose()?.flatten();
+        Ok(Committed {
+            change: self.change,
+            head: head.map(i64::cast_unsigned),
+            unnumbered: self.appended > 0 && head.is_none(),
+        })
+    }
+
+    fn uncommitted(&mut self, failure: error::Failure) -> Error {
+        if failure.kind() == error::Kind::Lost
+            && let Some(xid) = self.xid
+        {
+            self.trouble = Some(Trouble::InDoubt(xid));
+            return Error::storage("commit", failure);
+        }
+        self.failed("commit", failure)
+    }
+
+    /// Writes the counters' deltas, and forgets them.
+    pub(crate) fn write_counters(&mut self) -> Result<()> {
+        let Some(call) = self.counters.take(self.part) else { return Ok(()) };
+        let written = self.conn.together(None, &[call]);
+        written.map(drop).map_err(|failure| self.failed("write the counters", failure))
+    }
+
+    /// Gives positions to what was committed, and waits for it.
+    pub(crate) fn number(&mut self) -> Result<u64> {
+        const NUMBER: &str = "number events";
+        let row = self.query_opt(NUMBER, sql!("event", "number"), &[&self.now.as_micros(), &true])?;
+        let head = row.map_or(Ok(None), |row| get::<Option<i64>>(&row, 0, NUMBER))?;
+        Ok(head.unwrap_or(0).cast_unsigned())
+    }
+
+    /// Takes everything back.
+    pub(crate) fn roll_back(&mut self) -> Result<()> {
+        self.forget();
+        self.pending = Pending::default();
+        self.change = Change::default();
+        match self.conn.is_connected() {
+            true => self.run("ROLLBACK"),
+            false => Ok(()),
+        }
+    }
+
+    /// Sees to it that there is a connection, and that what is kept belongs to it.
+    pub(crate) fn connect(&mut self) -> Result<()> {
+        const CONNECT: &str = "connect to the database";
+        if !self.conn.connect().map_err(error::of(CONNECT))? {
+            return Ok(());
+        }
+        self.dictionary.clear();
+        self.day = i32::MIN;
+        let row = self.query_opt(CONNECT, sql!("meta", "part"), &[])?;
+        let part: i32 = row.map_or(Ok(0), |row| get(&row, 0, CONNECT))?;
+        self.part = part.rem_euclid(crate::counters::PARTS);
+        let row = self.query_opt(CONNECT, sql!("meta", "log"), &[])?;
+        let recorded = row.map_or(Ok(0), |row| get(&row, 2, CONNECT))?;
+        self.recorded = self.recorded.max(Timestamp::from_micros(recorded));
+        Ok(())
+    }
+}
+
+/// Microseconds of a day.
+const DAY_MICROS: i64 = 86_400_000_000;

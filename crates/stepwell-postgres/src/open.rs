@@ -1,0 +1,90 @@
+//! In which order everything is checked and started.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use stepwell_core::{Clock, Error, Result, Timestamp, store::Description};
+use uuid::Uuid;
+
+use crate::{
+    beat::Beats,
+    committer::{Committer, State},
+    connection::Conn,
+    error,
+    ledger::{Ledger, get},
+    migrate,
+    options::{Durability, PostgresOptions},
+    read::Readers,
+    session::Sessions,
+    sql::sql,
+    store::Postgres,
+    target::Target,
+};
+
+impl Postgres {
+    /// Opens a store. It blocks until the database has answered and its schema is up to date.
+    ///
+    /// # Errors
+    /// If the database cannot be reached or used, with what to do about it; or if its schema is newer than this
+    /// release.
+    pub fn open(options: &PostgresOptions) -> Result<Self> {
+        // A thread that runs an application's futures must not wait for those of a connection.
+        std::thread::scope(|scope| {
+            let opening = std::thread::Builder::new().name("stepwell-open".into());
+            let opening = opening.spawn_scoped(scope, || Self::open_here(options));
+            let opening =
+                opening.map_err(|error| Error::storage("start the thread that opens a store", error))?;
+            opening.join().unwrap_or_else(|_| {
+                Err(Error::fatal("opening the store failed; this is a defect of Stepwell"))
+            })
+        })
+    }
+
+    fn open_here(options: &PostgresOptions) -> Result<Self> {
+        let target = Arc::new(Target::new(options)?);
+        let mut conn = Conn::new(target.clone())?;
+        conn.connect().map_err(error::of("connect to the database"))?;
+        let shown = time(&mut conn)?;
+        let clock = options.clock.clone().unwrap_or_else(|| Clock::following(shown));
+        migrate::run(&mut conn, options.generation, clock.now())?;
+        let read = error::of("read the head of the log");
+        let row = conn.query_opt(sql!("meta", "log"), &[]).map_err(&read)?;
+        let row = row.ok_or_else(|| Error::fatal("the log has no head; restore a backup"))?;
+        let (next_pos, recorded): (i64, i64) = (get(&row, 0, "open")?, get(&row, 2, "open")?);
+        clock.not_before(Timestamp::from_micros(recorded));
+        let row = conn.query_opt(sql!("meta", "generation"), &[]).map_err(&read)?;
+        let generation: Uuid = row.map_or(Ok(Uuid::nil()), |row| get(&row, 0, "open"))?;
+
+        let state = Arc::new(State::default());
+        state.head.store(next_pos.cast_unsigned().saturating_sub(1), Ordering::SeqCst);
+        let description = Description {
+            store: "postgres",
+            location: target.location(),
+            durability: match options.durability {
+                Durability::Full => "synchronous_commit as the server has it".to_owned(),
+                Durability::Relaxed => {
+                    "synchronous_commit=off (a crash of the server may take back the last of it)".to_owned()
+                }
+            },
+            generation: generation.to_string(),
+            notices: Vec::new(),
+        };
+        let mut committers = Vec::new();
+        for _ in 0..options.committers.max(1) {
+            let ledger = Ledger::new(Conn::new(target.clone())?, clock.clone());
+            committers.push(Committer::new(ledger, state.clone(), options.busy_deadline).start()?);
+        }
+        let beats = Beats::start(Conn::new(target.clone())?, clock.clone(), options.session_ttl)?;
+        let connections =
+            (0..options.readers.max(1)).map(|_| Conn::new(target.clone())).collect::<Result<_>>()?;
+        let readers = Readers::spawn(connections, options.busy_deadline)?;
+        let sessions = Arc::new(Sessions::new(options.session_ttl, clock.clone()));
+        Ok(Self::new(state, committers, readers, beats, sessions, clock, description))
+    }
+}
+
+/// The database's time.
+fn time(conn: &mut Conn) -> Result<Timestamp> {
+    let row = conn.query_opt(sql!("clock", "read"), &[]).map_err(error::of("read the database's clock"))?;
+    let micros = row.map_or(Ok(0), |row| get(&row, 0, "read the database's clock"))?;
+    Ok(Timestamp::from_micros(micros))
+}

@@ -1,0 +1,344 @@
+//! The store itself: what goes to a committer, and what to a reader.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    thread::JoinHandle,
+};
+
+use stepwell_core::{
+    Clock, Error, Event, Job, JobId, Json, Name, PlanSpec, Result, SessionId,
+    event::EventFilter,
+    explain::Facts,
+    job::PlanRef,
+    lease::Fence,
+    machine::{LogLine, NewJob},
+    queue::Queue,
+    retention::Retention,
+    session::{Beat, Session},
+    setting::{PutSetting, Setting, Settings, SettingsRequest},
+    store::{
+        Answer, Applied, ClaimRequest, ClaimedBatch, Count, Description, Element, Enqueued, EventPage,
+        FanOut, JobFilter, Listener, Maintain, Maintained, Page, PageRequest, Pruned, Request, Store, Tables,
+        inbox::InboxOutcome, operations,
+    },
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    batch::{Task, Wants},
+    beat::Beats,
+    committer::State,
+    error,
+    ledger::Ledger,
+    maintain::{self, STEP_MAX},
+    read::{Reader, Readers},
+    session::Sessions,
+};
+
+/// A store on a PostgreSQL database.
+pub struct Postgres {
+    state: Arc<State>,
+    committers: Mutex<Vec<JoinHandle<()>>>,
+    readers: Readers,
+    beats: Beats,
+    sessions: Arc<Sessions>,
+    clock: Clock,
+    description: Description,
+}
+
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Postgres").field("location", &self.description.location).finish_non_exhaustive()
+    }
+}
+
+impl Postgres {
+    pub(crate) fn new(
+        state: Arc<State>,
+        committers: Vec<JoinHandle<()>>,
+        readers: Readers,
+        beats: Beats,
+        sessions: Arc<Sessions>,
+        clock: Clock,
+        description: Description,
+    ) -> Self {
+        Self { state, committers: Mutex::new(committers), readers, beats, sessions, clock, description }
+    }
+
+    /// Transactions that were committed since the store was opened, for measurements: many operations share one.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.state.commits.load(Ordering::Relaxed)
+    }
+
+    /// Hands work to the committers.
+    fn write<T, F>(&self, work: F) -> impl Future<Output = Result<T>> + Send + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Ledger) -> Result<T> + Send + 'static,
+    {
+        self.hand_over(Wants::default(), false, work)
+    }
+    /// The same for work of which it is known what it will look at.
+    fn hand_over<T, F>(
+        &self,
+        wants: Wants,
+        if_wanted: bool,
+        work: F,
+    ) -> impl Future<Output = Result<T>> + Send + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Ledger) -> Result<T> + Send + 'static,
+    {
+        let (op, answer) = Task::with_answer(wants, if_wanted, work);
+        // If the store is closed, so is the answer's other end.
+        self.state.queue.add(op);
+        wait(answer)
+    }
+
+    /// Asks a reader.
+    fn read<T: Send + 'static>(
+        &self,
+        question: impl Fn(&mut Reader) -> Result<T> + Send + 'static,
+    ) -> Answer<'_, T> {
+        let state = &self.state;
+        let answer = self.readers.ask(question);
+        Box::pin(async move {
+            match wait(answer).await {
+                Err(failure) if failure.is_fatal() => {
+                    state.give_up(&failure);
+                    Err(failure)
+                }
+                // What a damaged database says is not passed on.
+                answer => state.fatal().map_or(answer, Err),
+            }
+        })
+    }
+
+    async fn maintain_in_steps(&self, request: Maintain) -> Result<Maintained> {
+        let taken_in = self.write(maintain::take_in).await?;
+        let (sessions, asking) = (self.sessions.clone(), request.session);
+        let dead = self.write(move |ledger| maintain::find_dead(ledger, &sessions, asking)).await?;
+        let mut done = Maintained { taken_in, more: taken_in >= STEP_MAX, ..Maintained::default() };
+        // The death of these is committed: what they have claimed by now is all that they will ever own.
+        for known in dead {
+            let (id, jitter) = (known.id, request.jitter);
+            let (jobs, gone) = self.write(move |ledger| maintain::reap(ledger, &known, jitter)).await?;
+            done.reaped += jobs;
+            done.more |= jobs >= STEP_MAX;
+            if gone {
+                self.sessions.forget(id);
+            }
+        }
+        let (expired, forced) = self.write(maintain::close_late).await?;
+        done.closed = expired + forced;
+        done.more |= expired >= STEP_MAX || forced >= STEP_MAX;
+        Ok(done)
+    }
+}
+
+async fn wait<T>(answer: oneshot::Receiver<Result<T>>) -> Result<T> {
+    answer.await.map_err(|_| Error::closed())?
+}
+
+/// What new jobs will look at.
+fn wants_of(jobs: &[NewJob]) -> Wants {
+    let mut wants = Wants { keys: jobs.len(), ..Wants::default() };
+    for job in jobs {
+        if wants.kinds.last() != Some(&job.kind) {
+            wants.kinds.push(job.kind.clone());
+        }
+        if let Some(queue) = job.queue.as_ref().filter(|queue| wants.names.last() != Some(queue)) {
+            wants.names.push(queue.clone());
+        }
+        if let Some(unique) = &job.unique {
+            wants.uniques.push((job.kind.clone(), unique.as_str().to_owned()));
+        }
+        if let Some(once) = &job.once {
+            wants.settings.push((operations::ONCE.into(), once.key.clone()));
+        }
+    }
+    wants
+}
+
+impl Store for Postgres {
+    fn describe(&self) -> Description {
+        self.description.clone()
+    }
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+    fn listen(&self, listener: Listener) {
+        self.state.listen(listener);
+    }
+    fn head(&self) -> u64 {
+        self.state.head.load(Ordering::SeqCst)
+    }
+
+    fn enqueue(&self, jobs: Vec<NewJob>) -> Answer<'_, Vec<Result<Enqueued>>> {
+        Box::pin(self.hand_over(wants_of(&jobs), false, move |ledger| {
+            let mut answers = Vec::with_capacity(jobs.len());
+            for job in &jobs {
+                match ledger.step(|ledger| operations::enqueue(ledger, job, ledger.now)) {
+                    Err(failure) if error::is_of_store(&failure) => return Err(failure),
+                    answer => answers.push(answer),
+                }
+            }
+            Ok(answers)
+        }))
+    }
+    fn apply(&self, request: Request) -> Answer<'_, Applied> {
+        let wants = Wants { jobs: vec![request.job], ..Wants::default() };
+        Box::pin(self.hand_over(wants, false, move |ledger| {
+            ledger.step(|ledger| operations::apply(ledger, &request, ledger.now))
+        }))
+    }
+    fn claim(&self, request: ClaimRequest) -> Answer<'_, ClaimedBatch> {
+        let kinds = request.plans.iter().map(|plan| plan.spec.kind.clone());
+        let names = kinds.chain(request.lanes.iter().map(|lane| lane.queue.clone())).collect();
+        // Jobs that are claimed for somebody who has gone would wait until his lease runs out.
+        Box::pin(self.hand_over(Wants { names, ..Wants::default() }, true, move |ledger| {
+            ledger.step(|ledger| operations::claim(ledger, &request, ledger.now))
+        }))
+    }
+    fn register(&self, plans: Vec<PlanSpec>) -> Answer<'_, Vec<PlanRef>> {
+        Box::pin(self.write(move |ledger| {
+            ledger.step(|ledger| plans.iter().map(|plan| operations::register(ledger, plan)).collect())
+        }))
+    }
+    fn put_queue(&self, queue: Queue) -> Answer<'_, ()> {
+        Box::pin(self.write(move |ledger| ledger.step(|ledger| ledger.put_queue(&queue))))
+    }
+    fn maintain(&self, request: Maintain) -> Answer<'_, Maintained> {
+        Box::pin(self.maintain_in_steps(request))
+    }
+    fn prune(&self, retention: Retention) -> Answer<'_, Pruned> {
+        Box::pin(self.write(move |ledger| {
+            maintain::prune_inbox(ledger)?;
+            ledger.step(|ledger| operations::prune(ledger, &retention, ledger.now, STEP_MAX))
+        }))
+    }
+
+    fn put_settings(&self, puts: Vec<PutSetting>) -> Answer<'_, Vec<u64>> {
+        Box::pin(
+            self.write(move |ledger| {
+                ledger.step(|ledger| operations::put_settings(ledger, &puts, ledger.now))
+            }),
+        )
+    }
+    fn fan_out(&self, request: FanOut) -> Answer<'_, ()> {
+        let wants =
+            Wants { jobs: request.reports.iter().map(|(job, _)| *job).collect(), ..wants_of(&request.jobs) };
+        Box::pin(self.hand_over(wants, false, move |ledger| {
+            ledger.step(|ledger| operations::fan_out(ledger, &request, ledger.now))
+        }))
+    }
+
+    fn open_session(&self, session: Session) -> Answer<'_, ()> {
+        let ttl = self.sessions.ttl;
+        Box::pin(self.write(move |ledger| ledger.step(|ledger| ledger.open_session(&session, ttl))))
+    }
+    fn beat(&self, session: SessionId) -> Result<Beat> {
+        match self.state.fatal() {
+            Some(fatal) => Err(fatal),
+            None => self.beats.beat(session),
+        }
+    }
+    fn close_session(&self, session: SessionId) -> Answer<'_, ()> {
+        Box::pin(self.write(move |ledger| {
+            ledger.step(|ledger| {
+                // What it still owns is reaped by the next pass of maintenance.
+                if !ledger.remove_session(session)? {
+                    ledger.bury(session, None)?;
+                }
+                Ok(())
+            })
+        }))
+    }
+
+    fn job(&self, id: JobId) -> Answer<'_, Option<Job>> {
+        self.read(move |reader| reader.job(id))
+    }
+    fn payload(&self, id: JobId) -> Answer<'_, Option<Json>> {
+        self.read(move |reader| reader.payload(id))
+    }
+    fn result(&self, id: JobId, phase: Name) -> Answer<'_, Option<Json>> {
+        self.read(move |reader| reader.result(id, &phase))
+    }
+    fn checkpoint(&self, id: JobId, phase: Name) -> Answer<'_, Option<Json>> {
+        self.read(move |reader| reader.checkpoint(id, &phase))
+    }
+    fn elements(&self, id: JobId, phase: Name) -> Answer<'_, Vec<Element>> {
+        self.read(move |reader| reader.elements(id, &phase))
+    }
+    fn log(&self, id: JobId) -> Answer<'_, Vec<LogLine>> {
+        self.read(move |reader| reader.log(id))
+    }
+    fn list(&self, filter: JobFilter, page: PageRequest) -> Answer<'_, Page<Job>> {
+        self.read(move |reader| reader.list(&filter, &page))
+    }
+    fn counts(&self) -> Answer<'_, Vec<Count>> {
+        self.read(Reader::counts)
+    }
+    fn events(&self, after: u64, limit: usize, filter: EventFilter) -> Answer<'_, EventPage> {
+        self.read(move |reader| reader.events(after, limit, &filter))
+    }
+    fn history(&self, id: JobId, after: u64, limit: usize) -> Answer<'_, Vec<Event>> {
+        self.read(move |reader| reader.history(id, after, limit))
+    }
+    fn queues(&self) -> Answer<'_, Vec<Queue>> {
+        self.read(Reader::queues)
+    }
+    fn sessions(&self) -> Answer<'_, Vec<Session>> {
+        self.read(Reader::sessions)
+    }
+    fn facts(&self, job: Job) -> Answer<'_, Facts> {
+        let now = self.clock.now();
+        self.read(move |reader| reader.facts(&job, now))
+    }
+    fn owned(&self, session: SessionId) -> Answer<'_, Vec<(JobId, Fence, bool)>> {
+        self.read(move |reader| reader.owned(session))
+    }
+    fn inbox_outcome(&self, id: JobId) -> Answer<'_, Option<InboxOutcome>> {
+        self.read(move |reader| reader.inbox_outcome(id))
+    }
+    fn setting(&self, scope: Name, key: String) -> Answer<'_, Option<Setting>> {
+        self.read(move |reader| reader.setting(&scope, &key))
+    }
+    fn settings(&self, request: SettingsRequest) -> Answer<'_, Settings> {
+        self.read(move |reader| reader.settings(&request))
+    }
+    fn cursor(&self, name: Name) -> Answer<'_, Option<u64>> {
+        self.read(move |reader| reader.cursor(&name))
+    }
+    fn plan(&self, kind: Name) -> Answer<'_, Option<(PlanSpec, PlanRef)>> {
+        self.read(move |reader| reader.plan(&kind))
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.end();
+            Ok(())
+        })
+    }
+}
+
+impl Postgres {
+    /// Ends everything, in order. A second time there is nothing left to end.
+    fn end(&self) {
+        self.state.closing.begin();
+        self.state.queue.close();
+        self.beats.close();
+        self.readers.close();
+        for committer in self.committers.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            drop(committer.join());
+        }
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

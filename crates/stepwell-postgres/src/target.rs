@@ -1,0 +1,72 @@
+//! Where the database is, and how a connection to it is made.
+
+use std::{sync::Arc, time::Duration};
+
+use stepwell_core::{Error, Result};
+use tokio_postgres::{Config, config::TargetSessionAttrs};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::{
+    options::{Durability, PostgresOptions},
+    tls,
+};
+
+/// How long one address may take to answer.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// After this long without an answer, a connection on which something was sent is given up by the system.
+const SILENCE_MAX: Duration = Duration::from_secs(20);
+
+/// What every connection of a store has in common.
+#[derive(Clone)]
+pub(crate) struct Target {
+    pub(crate) config: Config,
+    pub(crate) tls: MakeRustlsConnect,
+    pub(crate) schema: Arc<str>,
+    pub(crate) durability: Durability,
+}
+
+impl Target {
+    pub(crate) fn new(options: &PostgresOptions) -> Result<Self> {
+        options.check()?;
+        let (url, mode) = tls::split(&options.url)?;
+        let mut config: Config = url
+            .parse()
+            // The text may hold a password, and the parser's message does not.
+            .map_err(|error| {
+                Error::invalid("store", format!("is no address of a PostgreSQL database: {error}"))
+            })?;
+        mode.set(&mut config);
+        if config.get_application_name().is_none() {
+            config.application_name("stepwell");
+        }
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT_MAX);
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(SILENCE_MAX);
+        }
+        config.keepalives_idle(SILENCE_MAX);
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        let tls = MakeRustlsConnect::new(mode.client()?);
+        Ok(Self { config, tls, schema: options.schema.as_str().into(), durability: options.durability })
+    }
+
+    /// The database for people, without a password.
+    pub(crate) fn location(&self) -> String {
+        use tokio_postgres::config::Host;
+        let hosts: Vec<String> = self
+            .config
+            .get_hosts()
+            .iter()
+            .zip(self.config.get_ports().iter().chain(std::iter::repeat(&5432)))
+            .map(|(host, port)| match host {
+                Host::Tcp(name) => format!("{name}:{port}"),
+                #[cfg(unix)]
+                Host::Unix(path) => path.display().to_string(),
+            })
+            .collect();
+        let user = self.config.get_user().unwrap_or_default();
+        let database = self.config.get_dbname().unwrap_or(user);
+        format!("postgres://{user}@{}/{database} (schema {})", hosts.join(","), self.schema)
+    }
+}
