@@ -69,8 +69,8 @@ impl State {
                 .is_some_and(|kept| kept.job.state == JobState::Completed && kept.job.run == row.packed.run)
     }
     pub(crate) fn page_of_events(&self, after: u64, limit: usize, filter: &EventFilter) -> EventPage {
-        let mut page =
-            EventPage { events: Vec::new(), next: after, floor: self.meta.floor, head: self.head() };
+        let (floor, head) = (self.meta.floor, self.head());
+        let mut page = EventPage { next: after, floor, head, ..EventPage::default() };
         for (last_pos, row) in
             self.events.range(after.saturating_add(1)..).take(limit.clamp(1, limits::PAGE_MAX))
         {

@@ -39,16 +39,27 @@ impl Reader {
         let limit = i64::try_from(limit.clamp(1, limits::PAGE_MAX)).unwrap_or(i64::MAX);
         let first = i64::try_from(after).unwrap_or(i64::MAX);
         let rows = self.query(READ, sql!("event", "after"), &[&first, &limit])?;
-        let next = rows.last().map_or(Ok(after), |row| get::<i64>(row, 0, READ).map(i64::cast_unsigned))?;
-        let mut wanted = Vec::with_capacity(rows.len());
-        for row in rows {
-            if sieve.passes(&row)? {
-                wanted.push(row);
+        self.learn_names(&rows)?;
+        let mut page = EventPage { next: after, floor, head, ..EventPage::default() };
+        for row in &rows {
+            let last_pos: i64 = get(row, 0, READ)?;
+            if sieve.passes(row)? {
+                match unpack(row, &self.dictionary) {
+                    Ok(packed) => page
+                        .events
+                        .extend(packed.expand().filter(|event| event.pos > after && filter.matches(event))),
+                    // It has a page of its own, so that whoever reads on is told where the gap is.
+                    Err(_) if page.next > after => break,
+                    Err(error) => {
+                        self.damaged.set_aside_event(last_pos, &error);
+                        (page.next, page.is_damaged) = (last_pos.cast_unsigned(), true);
+                        break;
+                    }
+                }
             }
+            page.next = last_pos.cast_unsigned();
         }
-        let events = self.unpack(&wanted)?.into_iter().flat_map(Packed::expand);
-        let events = events.filter(|event| event.pos > after && filter.matches(event)).collect();
-        Ok(EventPage { events, next, floor, head })
+        Ok(page)
     }
 
     /// The events of one job.
@@ -57,23 +68,30 @@ impl Reader {
         let first = i64::try_from(after).unwrap_or(i64::MAX);
         let rows =
             self.query("read a job's history", sql!("event", "history"), &[&Uuid::from(id), &first, &limit])?;
-        let found = self.unpack(&rows)?;
+        self.learn_names(&rows)?;
+        let mut found = Vec::with_capacity(rows.len());
+        for row in &rows {
+            match unpack(row, &self.dictionary) {
+                Ok(packed) => found.push(packed),
+                // The numbers of the others within the job say that it is missing.
+                Err(error) => self.damaged.set_aside_event(get(row, 0, READ)?, &error),
+            }
+        }
         Ok(found.into_iter().flat_map(Packed::expand).filter(|event| event.pos > after).collect())
     }
 
+    /// The names that rows speak of.
+    fn learn_names(&mut self, rows: &[Row]) -> Result<()> {
+        let ids =
+            rows.iter().flat_map(|row| [2, 3].into_iter().filter_map(|column| row.try_get(column).ok()));
+        self.learn(ids.collect::<Vec<i32>>())
+    }
     /// The last `pos` that was given, and the first that is kept.
     fn extent(&mut self) -> Result<(u64, u64)> {
         let row = self.query_opt(READ, sql!("meta", "log"), &[])?;
         let row = row.ok_or_else(|| Error::fatal("the log has no head; restore a backup"))?;
         let pos = |column| get::<i64>(&row, column, READ).map(i64::cast_unsigned);
         Ok((pos(0)?.saturating_sub(1), pos(1)?))
-    }
-
-    fn unpack(&mut self, rows: &[Row]) -> Result<Vec<Packed>> {
-        let ids =
-            rows.iter().flat_map(|row| [2, 3].into_iter().filter_map(|column| row.try_get(column).ok()));
-        self.learn(ids.collect::<Vec<i32>>())?;
-        rows.iter().map(|row| unpack(row, &self.dictionary)).collect()
     }
 }
 

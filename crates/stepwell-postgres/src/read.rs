@@ -56,7 +56,7 @@ const READ_BESIDE: &str = "read what belongs to a job";
 pub(crate) struct Reader {
     conn: Conn,
     pub(crate) dictionary: Dictionary,
-    damaged: Damaged,
+    pub(crate) damaged: Damaged,
     /// Whether the connection was lost under the question.
     lost: bool,
 }

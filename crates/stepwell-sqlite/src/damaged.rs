@@ -16,28 +16,51 @@ use crate::{
 /// Rows that are remembered. When there are more, they are told of again.
 const ROWS_MAX: usize = 10_000;
 
-/// The damaged rows that a connection has met, by key.
+/// The damaged rows that a connection has met: jobs by key, events by their last `pos`.
 #[derive(Debug, Default)]
-pub(crate) struct Damaged(HashSet<i64>);
+pub(crate) struct Damaged {
+    jobs: HashSet<i64>,
+    events: HashSet<i64>,
+}
 
 impl Damaged {
     /// Leaves a row alone, and says so once. It is not marked in any way: when it is repaired, it is found again.
     pub(crate) fn set_aside(&mut self, row: &Row<'_>, failure: &rusqlite::Error) -> rusqlite::Result<()> {
-        if self.0.len() >= ROWS_MAX {
-            self.0.clear();
+        if self.jobs.len() >= ROWS_MAX {
+            self.jobs.clear();
         }
-        if self.0.insert(row.get(0)?) {
+        if self.jobs.insert(row.get(0)?) {
             let error = about(row, failure);
             tracing::error!(%error, "a job is set aside, and the others go on without it");
         }
         Ok(())
     }
+    /// Leaves a row of the event log alone, and says so once: whoever reads the log has a gap there, and goes on.
+    pub(crate) fn set_aside_event(
+        &mut self,
+        row: &Row<'_>,
+        failure: &rusqlite::Error,
+    ) -> rusqlite::Result<()> {
+        if self.events.len() >= ROWS_MAX {
+            self.events.clear();
+        }
+        let last_pos: i64 = row.get(0)?;
+        if self.events.insert(last_pos) {
+            tracing::error!(
+                last_pos,
+                %failure,
+                "events cannot be read, because their row in sw_event is damaged; whoever follows the log is told of a \
+                 gap, and webhooks are not sent for them: correct the row, or restore a backup"
+            );
+        }
+        Ok(())
+    }
     pub(crate) fn contains(&self, key: i64) -> bool {
-        self.0.contains(&key)
+        self.jobs.contains(&key)
     }
     /// So many rows more than are wanted are looked at: those that are set aside may come first.
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.jobs.len()
     }
 }
 

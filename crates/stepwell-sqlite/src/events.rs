@@ -10,20 +10,24 @@ use stepwell_core::{
     store::EventPage,
 };
 
-use crate::{error, head::Head, read::Reader, sql::sql, tables::row};
+use crate::{damaged, error, head::Head, read::Reader, sql::sql, tables::row};
 
 /// What a filter can tell from a row's numbers, before its text is looked at.
 struct Sieve {
     mask: u32,
     kind: Option<i64>,
     queue: Option<i64>,
+    job: Option<JobId>,
 }
 
 impl Sieve {
     fn passes(&self, row: &Row<'_>) -> rusqlite::Result<bool> {
         Ok(self.mask & row.get::<_, u32>(8)? != 0
             && self.kind.is_none_or(|kind| row.get(3) == Ok(kind))
-            && self.queue.is_none_or(|queue| row.get(4) == Ok(queue)))
+            && self.queue.is_none_or(|queue| row.get(4) == Ok(queue))
+            && self
+                .job
+                .is_none_or(|job| row.get_ref(2).is_ok_and(|id| id.as_blob() == Ok(&job.as_bytes()[..]))))
     }
 }
 
@@ -36,31 +40,47 @@ impl Reader {
             None => Ok(None),
         };
         let (kind, queue) = (known(self, &filter.kind)?, known(self, &filter.queue)?);
-        let sieve = Sieve { mask: filter.mask(), kind, queue };
-        let Self { conn, dictionary, .. } = self;
+        let sieve = Sieve { mask: filter.mask(), kind, queue, job: filter.job };
+        let Self { conn, dictionary, damaged, .. } = self;
         let mut read = || {
             let mut statement = conn.prepare_cached(sql!("event", "after"))?;
             let limit = i64::try_from(limit.clamp(1, limits::PAGE_MAX)).unwrap_or(i64::MAX);
             let mut rows = statement.query(params![i64::try_from(after).unwrap_or(i64::MAX), limit])?;
-            let (mut packed, mut next) = (Vec::new(), after);
+            let (mut packed, mut next, mut is_damaged) = (Vec::new(), after, false);
             while let Some(row) = rows.next()? {
-                next = row.get::<_, i64>(0)?.cast_unsigned();
-                if sieve.passes(row)? {
-                    packed.push(unpack(row, conn, dictionary)?);
+                let wanted = match sieve.passes(row) {
+                    Ok(true) => unpack(row, conn, dictionary).map(Some),
+                    passes => passes.map(|_| None),
+                };
+                match wanted {
+                    Ok(found) => packed.extend(found),
+                    Err(failure) if damaged::is_of_row(&failure) => {
+                        // It has a page of its own, so that whoever reads on is told where the gap is.
+                        is_damaged = next == after;
+                        if !is_damaged {
+                            break;
+                        }
+                        damaged.set_aside_event(row, &failure)?;
+                        next = row.get::<_, i64>(0)?.cast_unsigned();
+                        break;
+                    }
+                    Err(failure) => return Err(failure),
                 }
+                next = row.get::<_, i64>(0)?.cast_unsigned();
             }
-            Ok((packed, next))
+            Ok((packed, next, is_damaged))
         };
-        let (packed, next) = read().map_err(error::of("read the event log"))?;
+        let (packed, next, is_damaged) = read().map_err(error::of("read the event log"))?;
         let events = packed.into_iter().flat_map(Packed::expand);
         let events = events.filter(|event| event.pos > after && filter.matches(event)).collect();
-        Ok(EventPage { events, next, floor: head.floor_pos, head: head.next_pos - 1 })
+        Ok(EventPage { events, next, floor: head.floor_pos, head: head.next_pos - 1, is_damaged })
     }
 
     /// The events of one job, found by walking back from its last one: no index has to be kept for it. On the way only
-    /// places are kept, and of these no more than what is asked for.
+    /// places are kept, and of these no more than what is asked for. What cannot be read is left out: the numbers of the
+    /// others within the job say so.
     pub(crate) fn history(&mut self, id: JobId, after: u64, limit: usize) -> Result<Vec<Event>> {
-        let Self { conn, dictionary, .. } = self;
+        let Self { conn, dictionary, damaged, .. } = self;
         let limit = limit.clamp(1, limits::PAGE_MAX);
         let first = i64::try_from(after).unwrap_or(i64::MAX);
         let walk = || {
@@ -81,8 +101,18 @@ impl Reader {
         let places = walk().map_err(error::of("read a job's history"))?;
         let read = || {
             let mut statement = conn.prepare_cached(sql!("event", "at"))?;
-            let row = |pos| statement.query_row([pos], |row| unpack(row, conn, dictionary));
-            places.into_iter().map(row).collect::<rusqlite::Result<Vec<Packed>>>()
+            let mut found = Vec::with_capacity(places.len());
+            for place in places {
+                let read = |row: &Row<'_>| match unpack(row, conn, dictionary) {
+                    Ok(packed) => Ok(Some(packed)),
+                    Err(failure) if damaged::is_of_row(&failure) => {
+                        damaged.set_aside_event(row, &failure).map(|()| None)
+                    }
+                    Err(failure) => Err(failure),
+                };
+                found.extend(statement.query_row([place], read)?);
+            }
+            Ok(found)
         };
         let found = read().map_err(error::of("read a job's history"))?;
         Ok(found.into_iter().flat_map(Packed::expand).filter(|event| event.pos > after).collect())
@@ -96,6 +126,11 @@ fn unpack(
     dictionary: &mut crate::dictionary::Dictionary,
 ) -> rusqlite::Result<Packed> {
     let drafts: Vec<Draft> = row::json(10, row.get_ref(10)?.as_str()?)?;
+    let n: i64 = row.get(1)?;
+    if usize::try_from(n) != Ok(drafts.len()) {
+        // They would be taken for events of other places.
+        return Err(rusqlite::Error::IntegralValueOutOfRange(1, n));
+    }
     Ok(Packed {
         last_pos: row.get::<_, i64>(0)?.cast_unsigned(),
         job: JobId::from_bytes(row.get(2)?),

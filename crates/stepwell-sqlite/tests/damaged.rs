@@ -178,3 +178,32 @@ fn damaged_rows_do_not_keep_others_from_being_removed() {
     let left: Vec<EventType> = events.events.iter().map(|event| event.ty).collect();
     assert_eq!(left, [EventType::Deleted; 3], "the log goes on to be shortened");
 }
+
+/// One for each kind of value of an event's row that does not decode, and one that would claim other places.
+const EVENT_DAMAGE: [&str; 6] =
+    ["data = '[{'", "data = x'ff'", "data = '[]'", "queue = 999999", "at = 'once'", "job_uuid = x'00'"];
+
+#[test]
+fn a_damaged_event_is_a_gap_and_keeps_nobody_from_reading_on() {
+    for change in EVENT_DAMAGE {
+        let place = Place::new();
+        let (store, _) = open(&place);
+        let ids: Vec<JobId> = (0..4).map(|_| enqueue(&store, new_job("k")).unwrap()).collect();
+        let statement = format!("UPDATE sw_event SET {change} WHERE last_pos = 3");
+        assert_eq!(place.foreign().execute(&statement, []).unwrap(), 1);
+        let read = |after: u64, filter: EventFilter| {
+            let page = wait(store.events(after, 100, filter)).unwrap();
+            let found: Vec<u64> = page.events.iter().map(|event| event.pos).collect();
+            (found, page.next, page.is_damaged)
+        };
+        assert_eq!(read(0, EventFilter::default()), (vec![1, 2], 2, false), "{change}");
+        assert_eq!(read(2, EventFilter::default()), (vec![], 3, true), "{change}");
+        assert_eq!(read(3, EventFilter::default()), (vec![4], 4, false), "{change}");
+        // Who follows another job misses nothing.
+        let of_last = EventFilter { job: Some(ids[3]), ..EventFilter::default() };
+        assert_eq!(read(0, of_last), (vec![4], 4, false), "{change}");
+        let others = wait(store.history(ids[3], 0, 100)).unwrap();
+        assert_eq!(others.len(), 1);
+        assert_eq!(wait(store.history(ids[2], 0, 100)).unwrap(), [], "{change}");
+    }
+}

@@ -17,9 +17,9 @@ pub struct EventCursor {
 pub enum Found {
     /// The next events that are wanted. It may be none of them, although the place has moved on.
     Events(Vec<Arc<Frame>>),
-    /// Events after the place are no longer kept, and were missed; the log goes on with this `pos`.
+    /// Events after the place are no longer kept, or cannot be read, and were missed; the log goes on with this `pos`.
     Gap {
-        /// The oldest `pos` that is kept.
+        /// The oldest `pos` after the gap.
         oldest: u64,
     },
     /// The place is ahead of the log, so it is of another log. This one begins with this `pos`.

@@ -109,7 +109,7 @@ pub enum Change {
     },
     WebhookDelivered,
     WebhookFailed,
-    /// The stream itself: events before this `pos` are no longer kept, and were missed.
+    /// The stream itself: events before this `pos` are no longer kept, or cannot be read, and were missed.
     StreamGap {
         oldest: u64,
     },

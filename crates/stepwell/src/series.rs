@@ -64,7 +64,7 @@ pub struct SeriesRequest {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
     /// Whether all of the time that was asked for is in it. If not, its beginning is no longer in the log, or more has
-    /// happened since than one series looks at; then it begins later.
+    /// happened since than one series looks at; then it begins later. Or events in between cannot be read.
     pub is_complete: bool,
     /// The points, the earliest first.
     pub points: Vec<Point>,
@@ -198,10 +198,11 @@ impl Stepwell {
             ..EventFilter::default()
         };
         let mut tally = Tally::new(&request, points);
-        let mut after = first.saturating_sub(1);
+        let (mut after, mut is_damaged) = (first.saturating_sub(1), false);
         while after < last {
             let page = look(after, ROWS, &filter).await?;
             page.events.iter().filter(|event| event.pos <= last).for_each(|event| tally.take(event));
+            is_damaged |= page.is_damaged;
             if page.next <= after {
                 break;
             }
@@ -213,7 +214,7 @@ impl Stepwell {
             true => self.time_of(first).await?,
             false => None,
         };
-        Ok(Series { is_complete: !cut, points: tally.end(live, since) })
+        Ok(Series { is_complete: !cut && !is_damaged, points: tally.end(live, since) })
     }
 
     /// The first place in the log, between two, at which something happened at this time or later.
@@ -230,8 +231,15 @@ impl Stepwell {
     }
     async fn time_of(&self, pos: u64) -> Result<Option<Timestamp>> {
         let all = EventFilter { internal: true, ..EventFilter::default() };
-        let page = self.engine.store.events(pos.saturating_sub(1), 1, all).await?;
-        Ok(page.events.first().map(|event| event.at))
+        let mut after = pos.saturating_sub(1);
+        loop {
+            let page = self.engine.store.events(after, 1, all.clone()).await?;
+            // Of what cannot be read, the time is about that of what follows.
+            match page.is_damaged && page.next > after {
+                true => after = page.next,
+                false => return Ok(page.events.first().map(|event| event.at)),
+            }
+        }
     }
 }
 

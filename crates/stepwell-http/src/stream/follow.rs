@@ -160,6 +160,10 @@ impl Follow {
         }
         Ok(more)
     }
+    /// Takes back what was not told after all.
+    pub(crate) fn put_back(&mut self, rest: impl DoubleEndedIterator<Item = Told>) {
+        rest.rev().for_each(|told| self.waiting.push_front(told));
+    }
     /// Everything up to this `pos` was told, or is not wanted, once nothing is waiting.
     pub(crate) fn pos(&self) -> u64 {
         self.past.as_ref().map_or_else(|| self.cursor.pos(), |past| past.after)

@@ -19,7 +19,7 @@ pub(crate) struct Polled {
     events: Vec<EventView>,
     /// The place that they lead up to: the `after` of the next request.
     next: String,
-    /// Events before the first one here are no longer kept, and were missed.
+    /// Events before the first one here are no longer kept, or cannot be read, and were missed.
     gap: Option<Missed>,
     /// The place was of another log. This one is told from its beginning.
     reset: Option<Missed>,
@@ -29,7 +29,7 @@ pub(crate) struct Polled {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes what is put together by hand")]
 pub(crate) struct Missed {
-    /// The oldest `pos` that is kept.
+    /// The `pos` with which it goes on.
     oldest: u64,
 }
 
@@ -47,9 +47,14 @@ pub(crate) async fn poll(
     let head = hub.stepwell.head();
     loop {
         match follow.look(limit - told.len()).await? {
-            Look::Told(found) => {
+            Look::Told(mut found) => {
+                // A gap stands before the first event of an answer. One that comes later is for the next answer.
+                let is_gap =
+                    |(nth, one): (usize, &Told)| nth + told.len() > 0 && !matches!(one, Told::Event(_));
+                let end = found.iter().enumerate().position(is_gap);
+                follow.put_back(found.drain(end.unwrap_or(found.len())..));
                 told.extend(found);
-                if told.len() >= limit {
+                if told.len() >= limit || end.is_some() {
                     break;
                 }
             }

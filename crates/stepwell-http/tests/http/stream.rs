@@ -467,3 +467,36 @@ async fn a_snapshot_and_a_stream_after_it_have_no_hole() {
     writer.await.unwrap();
     server.stop().await;
 }
+
+#[tokio::test]
+async fn an_event_that_cannot_be_read_is_a_gap_between_two_answers() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("jobs.db");
+    let setup = Setup { builder: stepwell::Stepwell::sqlite(&path), work: false, ..Setup::default() };
+    let (server, client) = setup.serve().await;
+    for _ in 0..4 {
+        client.enqueue("sum", json!({})).await;
+    }
+    let conn = rusqlite::Connection::open(&path).unwrap();
+    assert_eq!(conn.execute("UPDATE sw_event SET data = '[' WHERE last_pos IN (2, 4)", []).unwrap(), 2);
+    let (mut after, mut told) = ("0".to_owned(), Vec::new());
+    for _ in 0..3 {
+        let polled = client.get(&format!("/api/v1/events?after={after}")).await.expect(200);
+        let found: Vec<u64> =
+            polled["events"].as_array().unwrap().iter().map(|event| event["pos"].as_u64().unwrap()).collect();
+        told.push((polled["gap"]["oldest"].as_u64(), found));
+        polled["next"].as_str().unwrap().clone_into(&mut after);
+    }
+    assert_eq!(told, [(None, vec![1]), (Some(3), vec![3]), (Some(5), vec![])]);
+    assert!(after.ends_with("-4"), "{after}");
+    let before_the_gap = after.replace("-4", "-1");
+    client.get(&format!("/api/v1/events?after={before_the_gap}&onGap=fail")).await.refused(410, "gone");
+
+    let mut stream = client.follow("/api/v1/events?after=0", None).await;
+    let mut types = Vec::new();
+    while types.len() < 4 {
+        types.push(stream.next().await.unwrap().event);
+    }
+    assert_eq!(types, ["job:enqueued", "stream:gap", "job:enqueued", "stream:gap"]);
+    server.stop().await;
+}

@@ -230,8 +230,12 @@ async fn take_in(shared: &Shared, at: &mut u64) -> Result<()> {
                     state.ring.push(Frame::new(event));
                 }
             }
+            if page.is_damaged {
+                // Any end may be in what cannot be read: whoever waits for one looks.
+                ended.extend(std::mem::take(&mut state.waiters).into_values().flatten());
+            }
             // A ring with a hole would be read as if nothing were missing.
-            if !followed {
+            if !followed || page.is_damaged {
                 state.ring.clear();
             }
         }
@@ -296,6 +300,10 @@ impl Follower {
         if self.cursor.saturating_add(1) < oldest {
             self.cursor = oldest - 1;
             return Ok(Some(Found::Gap { oldest }));
+        }
+        if page.is_damaged {
+            self.cursor = page.next;
+            return Ok(Some(Found::Gap { oldest: page.next + 1 }));
         }
         let moved = page.next > self.cursor;
         // Those that are too many are found again by the next look.

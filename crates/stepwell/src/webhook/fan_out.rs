@@ -99,6 +99,10 @@ impl FanOut {
         }
         let now = self.outbox.store.clock().now();
         self.behind = page.events.first().map_or(Duration::ZERO, |event| now.since(event.at));
+        if page.is_damaged {
+            let (from, to) = (self.position + 1, page.next);
+            tracing::error!(from, to, "webhooks are not sent for events that cannot be read");
+        }
         let mut batch = Batch::default();
         for event in &page.events {
             self.judge(event, &mut batch).await?;
