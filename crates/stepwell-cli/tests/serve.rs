@@ -30,6 +30,9 @@ fn body(answer: &str) -> serde_json::Value {
     serde_json::from_str(body).unwrap_or_else(|_| panic!("{answer:?}"))
 }
 
+/// The body of a request that takes its time.
+const SLOW_BODY: &str = r#"{"kind":"mail","payload":{}}"#;
+
 struct Serving {
     child: Child,
     address: String,
@@ -59,6 +62,21 @@ impl Serving {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
+    }
+    /// A request that is being served and does not end by itself: its body does not come.
+    fn begin_request(&self) -> TcpStream {
+        let mut stuck = TcpStream::connect(&self.address).unwrap();
+        let head = format!(
+            "POST /api/v1/jobs HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+             expect: 100-continue\r\n\r\n",
+            self.address,
+            SLOW_BODY.len()
+        );
+        stuck.write_all(head.as_bytes()).unwrap();
+        let mut first = [0; 25];
+        stuck.read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"HTTP/1.1 100 Continue\r\n\r\n", "it is being served");
+        stuck
     }
     fn signal(&self, signal: &str) {
         assert!(
@@ -130,20 +148,46 @@ fn without_a_token_it_is_for_loopback_only_and_without_tls_behind_a_proxy_only()
 fn a_second_signal_shortens_it() {
     let place = place();
     let serving = Serving::start(place.path(), &["--insecure-no-auth", "--grace", "10h"]);
-    // A request that does not end by itself: its body does not come.
-    let mut stuck = TcpStream::connect(&serving.address).unwrap();
-    let head = format!(
-        "POST /api/v1/jobs HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\
-         expect: 100-continue\r\n\r\n",
-        serving.address
-    );
-    stuck.write_all(head.as_bytes()).unwrap();
-    let mut first = [0; 12];
-    stuck.read_exact(&mut first).unwrap();
-    assert_eq!(&first, b"HTTP/1.1 100", "it is being served");
+    let _stuck = serving.begin_request();
     serving.signal("-TERM");
     let (code, told) = serving.end("-TERM");
     assert_eq!(code, Some(0), "{told}");
+}
+
+#[test]
+fn slow_requests_and_slow_handlers_end_within_one_grace() {
+    const GRACE: Duration = Duration::from_secs(3);
+    let place = place();
+    let serving = Serving::start(place.path(), &["--insecure-no-auth", "--demo", "--grace", "3s"]);
+    let slow = r#"{"kind":"demo.steps","payload":{"pauseMs":600000}}"#;
+    let created = body(&serving.ask("POST", "/api/v1/jobs", "", slow));
+    let path = format!("/api/v1/jobs/{}", created["id"].as_str().unwrap());
+    until("it runs", || body(&serving.ask("GET", &path, "", ""))["state"] == "running");
+    let mut stuck = serving.begin_request();
+
+    let begun = Instant::now();
+    let (code, told) = serving.end("-TERM");
+    let took = begun.elapsed();
+    assert!(took >= GRACE && took <= GRACE + Duration::from_secs(2), "{took:?}: {told}");
+    assert!(code == Some(1) && told.contains("these jobs go on at the next start"), "{told}");
+    let mut rest = String::new();
+    assert!(stuck.read_to_string(&mut rest).is_err() || rest.is_empty(), "{rest:?}");
+}
+
+#[test]
+fn a_request_under_way_is_answered_although_nothing_runs_any_more() {
+    let place = place();
+    let serving = Serving::start(place.path(), &["--insecure-no-auth", "--demo", "--grace", "60s"]);
+    let mut slow = serving.begin_request();
+    serving.signal("-TERM");
+    // Nobody is let in any more: it is ending.
+    until("it takes nothing more", || TcpStream::connect(&serving.address).is_err());
+    slow.write_all(SLOW_BODY.as_bytes()).unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    let mut child = serving.child;
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 /// Asks again and again until the answer is yes.

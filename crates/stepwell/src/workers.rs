@@ -33,6 +33,14 @@ impl Workers {
     pub async fn shutdown(&self, grace: Duration) -> Result<(), ShutdownTimeout> {
         self.engine.shutdown(Shutdown::within(grace)).await
     }
+    /// Claims nothing more, and waits for running phases to reach a boundary, for `grace` at most. The queue stays open:
+    /// what still asks something of it, such as a server that is ending too, is answered. Call
+    /// [`shutdown`](Self::shutdown) afterwards, with what is left of the time.
+    ///
+    /// Answers whether nothing runs any more.
+    pub async fn drain(&self, grace: Duration) -> bool {
+        self.engine.drain(grace).await
+    }
     /// How many jobs run now.
     pub fn running(&self) -> usize {
         self.engine.flights.running()

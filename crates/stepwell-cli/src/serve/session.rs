@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use stepwell::{Builder, Retention};
+use stepwell::{Builder, Retention, Stopwatch};
 use stepwell_http::{Access, Tokens};
 
 use super::{Options, demo::Demo};
@@ -62,9 +62,11 @@ pub(crate) async fn run(options: Options) -> Result<u8, Failure> {
 
     interrupts.next().await;
     eprintln!("stepwell: ending: requests and phases that are under way may end; another signal shortens it");
+    let begun = Stopwatch::start();
     let ending = async {
-        http.stop(options.grace).await;
-        workers.shutdown(options.grace).await
+        // Beside each other, within one time; the store stays open for both.
+        tokio::join!(http.stop(options.grace), workers.drain(options.grace));
+        workers.shutdown(options.grace.saturating_sub(begun.elapsed())).await
     };
     tokio::pin!(ending);
     let outcome = tokio::select! {

@@ -13,6 +13,7 @@ use stepwell_core::{
     time::Stopwatch,
 };
 use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::workers::ShutdownTimeout;
 
@@ -73,6 +74,14 @@ impl Default for Ending {
 impl Engine {
     pub(crate) async fn shutdown(self: &Arc<Self>, wish: Shutdown) -> Result<(), ShutdownTimeout> {
         self.end(wish).await.drained
+    }
+    /// Stops claiming, and waits until nothing runs, for a time.
+    pub(crate) async fn drain(self: &Arc<Self>, grace: Duration) -> bool {
+        self.stop_claiming();
+        let engine = self.clone();
+        // There, because the caller's runtime may have no timers, and a handler may hold it up.
+        let landed = self.thread.spawn(async move { landed_within(&engine, grace).await });
+        AbortOnDropHandle::new(landed).await.unwrap_or(false)
     }
     pub(crate) async fn close(self: &Arc<Self>) -> Result<()> {
         self.end(Shutdown::within(Duration::ZERO)).await.closed
