@@ -4,6 +4,10 @@
 
 use crate::{error::Error, json::Json, limits, name::Name, time::Timestamp};
 
+/// The scope under which is kept what requests with an idempotency key have made, if that was a record. A key is kept
+/// for [`limits::IDEMPOTENCY_KEPT`].
+pub const MADE_ONCE: &str = "stepwell.once.records";
+
 /// A record as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {

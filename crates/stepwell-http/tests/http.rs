@@ -15,6 +15,8 @@ mod guides;
 mod jobs;
 #[path = "http/limits.rs"]
 mod limits;
+#[path = "http/once.rs"]
+mod once;
 #[path = "http/operations.rs"]
 mod operations;
 #[path = "http/receiver.rs"]

@@ -77,8 +77,8 @@ impl Reader {
     }
 
     /// The events of one job, found by walking back from its last one: no index has to be kept for it. On the way only
-    /// places are kept, and of these no more than what is asked for. What cannot be read is left out: the numbers of the
-    /// others within the job say so.
+    /// places are kept, and of these no more than what is asked for. What cannot be read is left out: the numbers of
+    /// the others within the job say so.
     pub(crate) fn history(&mut self, id: JobId, after: u64, limit: usize) -> Result<Vec<Event>> {
         let Self { conn, dictionary, damaged, .. } = self;
         let limit = limit.clamp(1, limits::PAGE_MAX);

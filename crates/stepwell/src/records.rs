@@ -19,8 +19,8 @@ use crate::client::Stepwell;
 /// # Ok(()) }
 /// ```
 pub struct Records<'s> {
-    stepwell: &'s Stepwell,
-    scope: Name,
+    pub(crate) stepwell: &'s Stepwell,
+    pub(crate) scope: Name,
 }
 
 impl Stepwell {

@@ -33,8 +33,8 @@ impl Workers {
     pub async fn shutdown(&self, grace: Duration) -> Result<(), ShutdownTimeout> {
         self.engine.shutdown(Shutdown::within(grace)).await
     }
-    /// Claims nothing more, and waits for running phases to reach a boundary, for `grace` at most. The queue stays open:
-    /// what still asks something of it, such as a server that is ending too, is answered. Call
+    /// Claims nothing more, and waits for running phases to reach a boundary, for `grace` at most. The queue stays
+    /// open: what still asks something of it, such as a server that is ending too, is answered. Call
     /// [`shutdown`](Self::shutdown) afterwards, with what is left of the time.
     ///
     /// Answers whether nothing runs any more.

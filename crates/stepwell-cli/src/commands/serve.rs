@@ -31,8 +31,8 @@ pub(crate) struct Arguments {
     /// Requests that one token may send in a minute; 0 is without a limit.
     #[arg(long, value_name = "N", default_value_t = 12_000)]
     requests_per_minute: u32,
-    /// How long requests, running phases and deliveries have to end, all together, once the server is told to. An attempt
-    /// to deliver may take 20s: with less, one that is under way may be cut off, and is then made again later.
+    /// How long requests, running phases and deliveries have to end, all together, once the server is told to. An
+    /// attempt to deliver may take 20s: with less, one that is under way may be cut off, and is then made again later.
     #[arg(long, value_name = "SPAN", default_value = "25s", value_parser = span::parse)]
     grace: Duration,
     /// How long ended jobs, deliveries and events are kept, such as 12h or 30d: what is older is deleted. Unless set,

@@ -15,7 +15,7 @@ use crate::{
     name::Name,
     plan::{self, PlanSpec},
     retention::Retention,
-    setting::PutSetting,
+    setting::{MADE_ONCE, PutSetting},
     time::Timestamp,
     unique::OnConflict,
     webhook,
@@ -346,8 +346,11 @@ pub fn prune(
     }
     let keep = retention.events;
     pruned.event_rows = tables.prune_events(now - keep.age_max, keep.count_max, limit)?;
-    let forgotten = tables.prune_settings(&Name::from(ONCE), now - limits::IDEMPOTENCY_KEPT, limit)?;
-    pruned.more = (pruned.more && pruned.jobs > 0) || pruned.event_rows >= limit || forgotten >= limit;
+    pruned.more = (pruned.more && pruned.jobs > 0) || pruned.event_rows >= limit;
+    for scope in [ONCE, MADE_ONCE] {
+        let forgotten = tables.prune_settings(&Name::from(scope), now - limits::IDEMPOTENCY_KEPT, limit)?;
+        pruned.more |= forgotten >= limit;
+    }
     Ok(pruned)
 }
 

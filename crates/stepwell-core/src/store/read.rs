@@ -133,7 +133,8 @@ pub struct EventPage {
     pub floor: u64,
     /// The last `pos` that was given. A reader that is ahead of it has a cursor of another log.
     pub head: u64,
-    /// Whether what is stored after the place that was asked for cannot be read, up to `next`: somebody edited it by hand,
-    /// or a disk did. Then nothing else is in the page. Whoever reads on has a gap there, and nothing holds them up.
+    /// Whether what is stored after the place that was asked for cannot be read, up to `next`: somebody edited it by
+    /// hand, or a disk did. Then nothing else is in the page. Whoever reads on has a gap there, and nothing holds them
+    /// up.
     pub is_damaged: bool,
 }

@@ -109,6 +109,35 @@ impl Tokens {
     /// # Errors
     /// If a field breaks a rule, there are too many tokens, or the store fails.
     pub async fn create(&self, new: NewToken) -> Result<(TokenRecord, String)> {
+        let (secret, stored) = self.fresh(new).await?;
+        let value = Some(Json::of(&stored)?);
+        self.stepwell.records(TOKENS).put(&secret.id, value, Expected::Absent).await?;
+        Ok((record(secret.id.clone(), stored, None), secret.reveal()))
+    }
+    /// As [`create`](Self::create), for a request that counts once: `once` is its key, and what tells requests with the
+    /// same key apart. If a request with this key has made a token within 24 hours, the answer is that token, without
+    /// its text: nobody knows it any more but whoever was told of it then.
+    ///
+    /// # Errors
+    /// If a field breaks a rule; if another request had the key; if the token that it has made was revoked; if there
+    /// are too many tokens; or if the store fails.
+    pub async fn create_once(
+        &self,
+        new: NewToken,
+        once: (String, String),
+    ) -> Result<(TokenRecord, Option<String>)> {
+        let records = self.stepwell.records(TOKENS);
+        if let Some(before) = records.made(&once).await? {
+            return Ok((self.find(&before.key).await?, None));
+        }
+        let (secret, stored) = self.fresh(new).await?;
+        let made = records.make(&secret.id, Json::of(&stored)?, Some(once)).await?;
+        match made.is_replayed {
+            true => Ok((self.find(&made.key).await?, None)),
+            false => Ok((record(made.key, stored, None), Some(secret.reveal()))),
+        }
+    }
+    async fn fresh(&self, new: NewToken) -> Result<(Secret, Stored)> {
         check(&new)?;
         if self.stepwell.records(TOKENS).list("", None, false, TOKENS_MAX).await?.items.len() >= TOKENS_MAX {
             return Err(Error::invalid("tokens", format!("are {TOKENS_MAX}, the limit; revoke some")));
@@ -117,9 +146,13 @@ impl Tokens {
         let NewToken { name, scopes, queues, kinds, expires_in } = new;
         let expires_at = expires_in.map(|after| now + after);
         let stored = Stored { name, hash: secret.hash(), scopes, queues, kinds, created_at: now, expires_at };
-        let value = Some(Json::of(&stored)?);
-        self.stepwell.records(TOKENS).put(&secret.id, value, Expected::Absent).await?;
-        Ok((record(secret.id.clone(), stored, None), secret.reveal()))
+        Ok((secret, stored))
+    }
+    async fn find(&self, id: &str) -> Result<TokenRecord> {
+        let found =
+            self.stepwell.records(TOKENS).get(id).await?.ok_or_else(|| Error::no_such("token", id))?;
+        let used = self.stepwell.records(USED).get(id).await?;
+        Ok(record(found.key, found.value.decode()?, used.map(|used| used.at)))
     }
     /// Every token, in the order of their ids.
     ///

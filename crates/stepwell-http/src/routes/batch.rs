@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::{Json, body::Bytes, extract::State};
+use axum::{Json, extract::State};
 use futures_util::future::join_all;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use stepwell::JobId;
 use utoipa::ToSchema;
 
-use super::create::{Once, enqueue};
+use super::{create::enqueue, once::Once};
 use crate::{
     access::Caller,
     front::{Fault, JsonBody, Problem},
@@ -59,7 +59,8 @@ pub(crate) struct Batched {
 /// When the answer comes, all that were created are on disk. With an `Idempotency-Key` each of them counts once.
 #[utoipa::path(
     post, path = "/api/v1/jobs/batch", tag = "jobs",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the request count once")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the request count once",
+        min_length = 1, max_length = 255)),
     request_body = Batch,
     responses((status = 200, description = "What became of each", body = Batched)),
 )]
@@ -73,11 +74,10 @@ pub(crate) async fn create_jobs(
     if !(1..=BATCH_MAX).contains(&n) {
         return Err(Problem::of("#/jobs", format!("are {n}, and must be 1 to {BATCH_MAX}")));
     }
-    let bytes: Bytes = bytes;
     let once = Once::read(&grant, &headers, &bytes)?;
     // All at once: the store gathers them into few commits.
     let jobs = batch.jobs.iter().enumerate().map(|(nth, new)| {
-        let (hub, grant, once) = (&hub, &grant, once.as_ref().map(|once| once.nth(nth)));
+        let (hub, grant, once) = (&hub, &grant, once.as_ref().map(|once| once.of(&format!("jobs.{nth}"))));
         async move { enqueue(hub, grant, new, once).await }
     });
     let mut batched = Batched { data: Vec::with_capacity(n), created: 0, failed: 0 };

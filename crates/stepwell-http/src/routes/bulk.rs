@@ -17,8 +17,8 @@ use utoipa::IntoParams;
 
 use super::{
     aspects::Whole,
-    create::{Once, REPLAYED},
     list::limit_of,
+    once::{Once, gone, replayed},
 };
 use crate::{
     access::{Caller, Grant},
@@ -37,7 +37,8 @@ const SAMPLE: usize = 10;
 /// there are now, as they stand now. A request with an `Idempotency-Key` counts once in 24 hours.
 #[utoipa::path(
     post, path = "/api/v1/bulk-operations", tag = "bulk",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the request count once")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the request count once",
+        min_length = 1, max_length = 255)),
     request_body = BulkRequest,
     responses(
         (status = 201, description = "The operation", body = BulkView,
@@ -51,7 +52,7 @@ pub(crate) async fn create_bulk_operation(
     headers: HeaderMap,
     JsonBody(asked, bytes): JsonBody<BulkRequest>,
 ) -> Result<Response, Problem> {
-    let once = Once::read(&grant, &headers, &bytes)?.map(|once| once.bulk());
+    let once = Once::read(&grant, &headers, &bytes)?.map(|once| once.of("bulk"));
     let action = asked.action()?;
     if let Some(queue) = asked.queue()
         && !grant.covers_queue(queue)
@@ -74,17 +75,14 @@ pub(crate) async fn create_bulk_operation(
         let preview = hub.stepwell.bulk().preview(&new, SAMPLE).await?;
         return Ok(Json(PreviewView::from(preview)).into_response());
     }
-    let made = hub.stepwell.bulk().create(new).await?;
-    let replayed = made.is_replayed;
+    let made = hub.stepwell.bulk().create(new).await.map_err(|error| gone(error, "bulk operation"))?;
+    let is_replayed = made.is_replayed;
     let location = HeaderValue::try_from(format!("bulk-operations/{}", made.id));
     let mut response = (StatusCode::CREATED, Json(BulkView::from(made))).into_response();
     if let Ok(location) = location {
         response.headers_mut().insert(header::LOCATION, location);
     }
-    if replayed {
-        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    Ok(replayed(response, is_replayed))
 }
 
 fn by(grant: &Grant) -> String {

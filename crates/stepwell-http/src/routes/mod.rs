@@ -10,12 +10,14 @@ mod jobs;
 mod kinds;
 mod list;
 mod metrics;
+mod once;
 mod queues;
 mod stats;
 mod steer;
 mod system;
 mod table;
 mod tokens;
+mod unique;
 mod webhooks;
 
 pub(crate) use table::table;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use stepwell::{Edit, JobId, JobState, Json as Text, RetryFrom, Timestamp, When, is_internal};
 use utoipa::ToSchema;
 
-use super::jobs::Named;
+use super::{jobs::Named, unique::in_the_way};
 use crate::{
     access::Caller,
     front::{Code, Condition, JsonBody, OptionalBody, Problem, etag},
@@ -70,12 +70,16 @@ pub(crate) struct Retry {
 )]
 pub(crate) async fn retry_job(
     State(hub): State<Arc<Hub>>,
+    Caller(grant): Caller,
     Named(job): Named,
     OptionalBody(retry): OptionalBody<Retry>,
 ) -> Result<Json<Standing>, Problem> {
-    match retry.from_start {
-        true => hub.stepwell.retry_from_start(job.id).await?,
-        false => hub.stepwell.retry(job.id).await?,
+    let retried = match retry.from_start {
+        true => hub.stepwell.retry_from_start(job.id).await,
+        false => hub.stepwell.retry(job.id).await,
+    };
+    if let Err(error) = retried {
+        return Err(in_the_way(&hub, &grant, error).await);
     }
     standing(&hub, job.id).await
 }
@@ -101,11 +105,14 @@ pub(crate) struct Rerun {
 )]
 pub(crate) async fn rerun_job(
     State(hub): State<Arc<Hub>>,
+    Caller(grant): Caller,
     Named(job): Named,
     JsonBody(rerun, _): JsonBody<Rerun>,
 ) -> Result<Json<Standing>, Problem> {
     let from = RetryFrom::Phase(rerun.from_phase.into());
-    hub.stepwell.rerun(job.id, from, rerun.payload).await?;
+    if let Err(error) = hub.stepwell.rerun(job.id, from, rerun.payload).await {
+        return Err(in_the_way(&hub, &grant, error).await);
+    }
     standing(&hub, job.id).await
 }
 

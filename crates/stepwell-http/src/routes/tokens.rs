@@ -7,14 +7,18 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use stepwell::Name;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{aspects::Whole, list::limit_of};
+use super::{
+    aspects::Whole,
+    list::limit_of,
+    once::{Once, gone, replayed},
+};
 use crate::{
-    access::{AUDIT, Entry, NewToken, Scope, TokenRecord},
+    access::{AUDIT, Caller, Entry, NewToken, Scope, TokenRecord},
     front::{Cursor, JsonBody, Page, PageInfo, Problem, Query, Segment},
     hub::Hub,
     shape::time,
@@ -102,22 +106,32 @@ pub(crate) struct TokenRequest {
 /// A new token.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct TokenCreated {
-    /// The token itself. It is shown this once, and stored nowhere.
-    secret: String,
+    /// The token itself. It is shown this once, and stored nowhere: when the answer is given again to a request with
+    /// the same `Idempotency-Key`, it is left out. If it was lost, revoke the token, and make another with a new key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
     /// What is known of it.
     token: TokenView,
 }
 
 /// Makes a token.
+///
+/// A request with an `Idempotency-Key` counts once in 24 hours: sent again, it is answered with the same token, without
+/// its secret, of which only a hash is stored.
 #[utoipa::path(
     post, path = "/api/v1/tokens", tag = "access",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the request count once",
+        min_length = 1, max_length = 255)),
     request_body = TokenRequest,
     responses((status = 201, description = "The token", body = TokenCreated)),
 )]
 pub(crate) async fn create_token(
     State(hub): State<Arc<Hub>>,
-    JsonBody(asked, _): JsonBody<TokenRequest>,
+    Caller(grant): Caller,
+    headers: HeaderMap,
+    JsonBody(asked, bytes): JsonBody<TokenRequest>,
 ) -> Result<Response, Problem> {
+    let once = Once::read(&grant, &headers, &bytes)?.map(|once| once.of("token"));
     let names = |names: Option<Vec<String>>| names.map(|names| names.into_iter().map(Name::from).collect());
     let new = NewToken {
         name: asked.name,
@@ -126,8 +140,13 @@ pub(crate) async fn create_token(
         kinds: names(asked.kinds),
         expires_in: asked.expires_in_ms.map(Duration::from_millis),
     };
-    let (token, secret) = hub.tokens.create(new).await?;
-    Ok((StatusCode::CREATED, Json(TokenCreated { secret, token: token.into() })).into_response())
+    let (token, secret) = match once {
+        Some(once) => hub.tokens.create_once(new, once).await.map_err(|error| gone(error, "token"))?,
+        None => hub.tokens.create(new).await.map(|(token, secret)| (token, Some(secret)))?,
+    };
+    let is_replayed = secret.is_none();
+    let created = TokenCreated { secret, token: token.into() };
+    Ok(replayed((StatusCode::CREATED, Json(created)).into_response(), is_replayed))
 }
 
 /// Revokes a token. Here it takes effect at once, in other processes within two seconds.

@@ -7,17 +7,21 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use stepwell::{
     Error,
-    webhook::{Endpoint, Secret},
+    webhook::{Endpoint, NewEndpoint, Secret},
 };
 use utoipa::{IntoParams, ToSchema};
 
-use super::{deliveries::DeliveryId, list::limit_of};
+use super::{
+    deliveries::DeliveryId,
+    list::limit_of,
+    once::{Once, gone, replayed},
+};
 use crate::{
-    access::Unlimited,
+    access::{Caller, Unlimited},
     front::{Condition, Cursor, JsonBody, OptionalBody, Page, PageInfo, Problem, Query, Segment, etag},
     hub::Hub,
     shape::{EndpointEdit, EndpointRequest, EndpointView, HealthView, millis},
@@ -56,7 +60,8 @@ pub(crate) async fn list_webhooks(
 /// An endpoint whose secret is new.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct WebhookSecret {
-    /// The secret, if it was made here. It is shown this once.
+    /// The secret, if it was made here. It is shown this once: when the answer is given again to a request with the
+    /// same `Idempotency-Key`, it is left out. `rotate-secret` makes another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
     /// The endpoint.
@@ -65,9 +70,12 @@ pub(crate) struct WebhookSecret {
 
 /// Makes an endpoint, which is told of what happens from now on.
 ///
-/// Without a `secret` one is made, and shown in this answer only.
+/// Without a `secret` one is made, and shown in this answer only. A request with an `Idempotency-Key` counts once in 24
+/// hours: sent again, it is answered with the endpoint as it is then, without the secret.
 #[utoipa::path(
     post, path = "/api/v1/webhooks", tag = "webhooks",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes the request count once",
+        min_length = 1, max_length = 255)),
     request_body = EndpointRequest,
     responses((status = 201, description = "The endpoint", body = WebhookSecret,
         headers(("Location" = String, description = "The endpoint, relative to this address"),
@@ -76,9 +84,16 @@ pub(crate) struct WebhookSecret {
 pub(crate) async fn create_webhook(
     State(hub): State<Arc<Hub>>,
     _: Unlimited,
-    JsonBody(asked, _): JsonBody<EndpointRequest>,
+    Caller(grant): Caller,
+    headers: HeaderMap,
+    JsonBody(asked, bytes): JsonBody<EndpointRequest>,
 ) -> Result<Response, Problem> {
-    let made = hub.stepwell.webhooks().create(asked.into()).await.map_err(of_endpoint)?;
+    let once = Once::read(&grant, &headers, &bytes)?.map(|once| once.of("webhook"));
+    let new = NewEndpoint { once, ..asked.into() };
+    let made = hub.stepwell.webhooks().create(new).await;
+    let made =
+        made.map_err(|error| if error.is_not_found() { gone(error, "webhook") } else { of_endpoint(error) })?;
+    let is_replayed = made.is_replayed;
     let tag = etag(made.endpoint.version);
     let location = HeaderValue::try_from(format!("webhooks/{}", made.endpoint.id));
     let secret = made.secret.map(|secret| secret.reveal().to_owned());
@@ -87,7 +102,7 @@ pub(crate) async fn create_webhook(
     if let Ok(location) = location {
         response.headers_mut().insert(header::LOCATION, location);
     }
-    Ok(response)
+    Ok(replayed(response, is_replayed))
 }
 
 /// An endpoint.
@@ -217,18 +232,27 @@ pub(crate) async fn rotate_webhook_secret(
 }
 
 /// Sends something to an endpoint, to see whether it arrives. How that went is found with the delivery.
+///
+/// A request with an `Idempotency-Key` counts once in 24 hours: sent again, it is answered with the same delivery.
 #[utoipa::path(
     post, path = "/api/v1/webhooks/{id}/test", tag = "webhooks",
-    params(("id" = String, Path, description = "The endpoint's id")),
+    params(("id" = String, Path, description = "The endpoint's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes the request count once",
+        min_length = 1, max_length = 255)),
     responses((status = 202, description = "The delivery", body = DeliveryId)),
 )]
 pub(crate) async fn test_webhook(
     State(hub): State<Arc<Hub>>,
     _: Unlimited,
+    Caller(grant): Caller,
+    headers: HeaderMap,
     Segment(id): Segment,
 ) -> Result<Response, Problem> {
-    let delivery_id = hub.stepwell.webhooks().test(&id).await?;
-    Ok((StatusCode::ACCEPTED, Json(DeliveryId { delivery_id })).into_response())
+    // There is no body: the endpoint is what tells requests apart.
+    let once = Once::read(&grant, &headers, id.as_bytes())?.map(|once| once.of("test"));
+    let tested = hub.stepwell.webhooks().test_once(&id, once).await?;
+    let answer = (StatusCode::ACCEPTED, Json(DeliveryId { delivery_id: tested.delivery })).into_response();
+    Ok(replayed(answer, tested.is_replayed))
 }
 
 /// How an endpoint has been doing, and how many deliveries to it there are.

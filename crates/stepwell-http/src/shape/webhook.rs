@@ -52,6 +52,7 @@ impl From<EndpointRequest> for NewEndpoint {
             tags: asked.tags.unwrap_or_default(),
             headers: asked.headers.unwrap_or_default(),
             secret: asked.secret,
+            once: None,
         }
     }
 }

@@ -154,6 +154,39 @@ async fn a_token_for_a_queue_sees_and_changes_nothing_else() {
 }
 
 #[tokio::test]
+async fn who_holds_a_unique_key_is_named_to_those_only_who_may_see_it() {
+    let (server, client) = Setup { work: false, ..Setup::default() }.serve().await;
+    let new = |queue: &str| json!({ "kind": "sum", "payload": {}, "queue": queue, "uniqueKey": "k" });
+    let made = async |queue: &str| {
+        let made = client.post("/api/v1/jobs", new(queue)).await.expect(201);
+        made["id"].as_str().unwrap().to_owned()
+    };
+    let mine = made("mail").await;
+    client.bare(Method::POST, &format!("/api/v1/jobs/{mine}/cancel")).await.expect(200);
+    let holder = made("other").await;
+
+    let scopes = Scope::ALL.iter().copied().filter(|scope| *scope != Scope::Admin);
+    let limited = client.with(&server.token(scopes, &["mail"]).await);
+    let again = [
+        ("retry", json!({})),
+        ("retry", json!({ "fromStart": true })),
+        ("rerun", json!({ "fromPhase": "check" })),
+    ];
+    for (verb, body) in again {
+        let path = format!("/api/v1/jobs/{mine}/{verb}");
+        let told = client.post(&path, body.clone()).await.refused(409, "conflict-unique");
+        assert_eq!(told["jobId"], holder.as_str());
+        let told = limited.post(&path, body).await.refused(409, "conflict-unique");
+        assert!(!told.to_string().contains(&holder), "{told}");
+    }
+    let rejects =
+        json!({ "kind": "sum", "payload": {}, "queue": "mail", "uniqueKey": "k", "onConflict": "reject" });
+    let told = limited.post("/api/v1/jobs", rejects).await.refused(409, "conflict-unique");
+    assert!(!told.to_string().contains(&holder), "{told}");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn tokens_are_made_listed_and_revoked() {
     let (server, client) = Setup { work: false, ..Setup::default() }.serve().await;
     let asked = json!({ "name": "ci", "scopes": ["jobs:read"], "kinds": ["sum"], "expiresInMs": 3_600_000 });

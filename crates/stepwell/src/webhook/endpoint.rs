@@ -46,6 +46,9 @@ pub struct NewEndpoint {
     pub headers: Headers,
     /// What to sign with; one is made if none is given.
     pub secret: Option<Secret>,
+    /// Makes the request count once: a key, and what tells requests with the same key apart.
+    #[serde(skip)]
+    pub once: Option<(String, String)>,
 }
 
 impl NewEndpoint {

@@ -4,12 +4,12 @@ use std::{fmt, time::Duration};
 
 use stepwell_core::{
     Error, JobId, Json, Result, Timestamp, limits,
-    machine::NewJob,
+    machine::{NewJob, Once},
     setting::{Expected, PutSetting, Setting, SettingsRequest},
     webhook::{ENDPOINTS, ENDPOINTS_MAX, SECRETS_MAX},
 };
 
-use crate::client::Stepwell;
+use crate::{client::Stepwell, once::Made};
 
 use super::{
     delivery,
@@ -57,6 +57,17 @@ pub struct NewSecret {
     /// The secret, if it was made here: this is the only time that it is told. One that the caller gave is not
     /// repeated.
     pub secret: Option<Secret>,
+    /// Whether the endpoint was made before, by a request that had the same key: then its secret was told before.
+    pub is_replayed: bool,
+}
+
+/// A delivery that shows whether an endpoint hears anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tested {
+    /// The delivery.
+    pub delivery: JobId,
+    /// Whether it was asked for before, with the same key.
+    pub is_replayed: bool,
 }
 
 /// A page of endpoints.
@@ -84,11 +95,20 @@ impl Webhooks<'_> {
 
     /// Makes an endpoint. It is told of what happens from now on.
     ///
+    /// If a request with the same key has made one within 24 hours, that is the answer, as it is now and without its
+    /// secret: [`rotate_secret`](Self::rotate_secret) gives it another one.
+    ///
     /// # Errors
-    /// If a field breaks a rule: the URL is not one that webhooks may go to, say; if there are too many endpoints; or
-    /// if the store fails.
+    /// If a field breaks a rule: the URL is not one that webhooks may go to, say; if there are too many endpoints; if
+    /// another request had the key; if the endpoint that it has made was removed; or if the store fails.
     pub async fn create(&self, new: NewEndpoint) -> Result<NewSecret> {
         let outbox = self.outbox();
+        let (records, once) = (self.stepwell.records(ENDPOINTS), new.once.clone());
+        if let Some(once) = &once
+            && let Some(before) = records.made(once).await?
+        {
+            return self.made_before(&before).await;
+        }
         let (secret, made) = match new.secret.clone() {
             Some(secret) => (secret, None),
             None => {
@@ -99,14 +119,20 @@ impl Webhooks<'_> {
         let (now, head) = (self.now(), outbox.store.head());
         let stored = Stored::new(new, &secret, head, now);
         stored.check(&outbox.options.policy)?;
-        let known = self.stepwell.records(ENDPOINTS).list("", None, false, limits::PAGE_MAX).await?;
+        let known = records.list("", None, false, limits::PAGE_MAX).await?;
         if known.items.len() >= ENDPOINTS_MAX {
             let problem = format!("are {ENDPOINTS_MAX} already, which is the limit; delete one");
             return Err(Error::invalid("endpoints", problem));
         }
         let id = outbox.entropy.job_id(now).to_string();
-        let endpoint = self.put(&id, &stored, Expected::Absent).await?;
-        Ok(NewSecret { endpoint, secret: made })
+        let record = records.make(&id, Json::of(&stored)?, once).await?;
+        if record.is_replayed {
+            return self.made_before(&record).await;
+        }
+        Ok(NewSecret { endpoint: self.get(&id).await?, secret: made, is_replayed: false })
+    }
+    async fn made_before(&self, before: &Made) -> Result<NewSecret> {
+        Ok(NewSecret { endpoint: self.get(&before.key).await?, secret: None, is_replayed: true })
     }
     /// An endpoint.
     ///
@@ -232,22 +258,32 @@ impl Webhooks<'_> {
                 Ok(())
             })
             .await?;
-        Ok(NewSecret { endpoint, secret: made })
+        Ok(NewSecret { endpoint, secret: made, is_replayed: false })
     }
     /// Sends something to an endpoint, to see whether it arrives. Answers with the id of the delivery.
     ///
     /// # Errors
     /// If there is none with this id, or the store fails.
     pub async fn test(&self, id: &str) -> Result<JobId> {
+        self.test_once(id, None).await.map(|tested| tested.delivery)
+    }
+    /// As [`test`](Self::test), for a request that counts once: `once` is its key, and what tells requests with the
+    /// same key apart.
+    ///
+    /// # Errors
+    /// If there is no endpoint with this id; if another request had the key; or if the store fails.
+    pub async fn test_once(&self, id: &str, once: Option<(String, String)>) -> Result<Tested> {
         self.find(id).await?;
         let (outbox, now) = (self.outbox(), self.now());
-        let new: NewJob = delivery::of_test(outbox.entropy.job_id(now), id, now)?;
-        let (job, queue) = (new.id, new.queue.clone());
-        for answer in outbox.store.enqueue(vec![new]).await? {
-            answer?;
-        }
+        let mut new: NewJob = delivery::of_test(outbox.entropy.job_id(now), id, now)?;
+        new.once = once.map(|(key, fingerprint)| Once { key, fingerprint });
+        let queue = new.queue.clone();
+        let Some(enqueued) = outbox.store.enqueue(vec![new]).await?.pop() else {
+            return Err(Error::closed());
+        };
+        let enqueued = enqueued?;
         queue.iter().for_each(|queue| outbox.lanes.release(queue));
-        Ok(job)
+        Ok(Tested { delivery: enqueued.id, is_replayed: enqueued.replayed })
     }
     /// How an endpoint has been doing.
     ///

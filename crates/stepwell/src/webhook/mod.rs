@@ -44,7 +44,7 @@ pub use client::ATTEMPT_TIMEOUT;
 pub use deliveries::{Replay, Replayed};
 pub use delivery::{Delivery, DeliveryDetail, DeliveryFilter, DeliveryState};
 pub use endpoint::{Disabled, DisabledReason, Endpoint, EndpointChange, NewEndpoint};
-pub use endpoints::{EndpointPage, NewSecret, Webhooks};
+pub use endpoints::{EndpointPage, NewSecret, Tested, Webhooks};
 pub(crate) use fan_out::FanOut;
 pub use health::Health;
 pub(crate) use lanes::LANES_AT_ONCE;
