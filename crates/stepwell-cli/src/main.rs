@@ -1,11 +1,15 @@
 //! The `stepwell` program.
 
+mod client;
 mod commands;
 mod dev;
 mod failure;
 mod http;
 mod interrupts;
 mod log;
+mod output;
+mod pair;
+mod payload;
 mod serve;
 mod span;
 mod store;
@@ -13,7 +17,7 @@ mod webhooks;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use failure::Failure;
 
@@ -31,8 +35,26 @@ enum Command {
     Dev(commands::dev::Arguments),
     /// Serves the queue over HTTP: for programs in any language, and for browsers that follow it live.
     Serve(commands::serve::Arguments),
+    /// Stores a job, and waits for it if so wished.
+    Enqueue(commands::enqueue::Arguments),
+    /// Shows jobs, and cancels, retries, changes or deletes them.
+    Jobs(commands::jobs::Arguments),
+    /// Shows queues, and pauses and resumes them.
+    Queues(commands::queues::Arguments),
+    /// Follows what happens.
+    Events(commands::events::Arguments),
+    /// Shows and changes who is told of what happens, and sends again what did not arrive.
+    Webhooks(commands::webhooks::Arguments),
+    /// Does the same to many jobs.
+    Bulk(commands::bulk::Arguments),
     /// Makes, lists and revokes the tokens that `serve` asks for.
     Tokens(commands::tokens::Arguments),
+    /// Prints the description of the HTTP API, as OpenAPI 3.1.
+    Openapi,
+    /// Prints what lets a shell complete commands.
+    Completion(commands::completion::Arguments),
+    /// Prints the manual as a man page, or writes a page for every command.
+    Man(commands::man::Arguments),
     /// Prints the version.
     Version,
 }
@@ -53,13 +75,24 @@ async fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Dev(arguments) => commands::dev::run(arguments).await,
         Command::Serve(arguments) => commands::serve::run(arguments).await,
+        Command::Enqueue(arguments) => commands::enqueue::run(arguments).await,
+        Command::Jobs(arguments) => commands::jobs::run(arguments).await,
+        Command::Queues(arguments) => commands::queues::run(arguments).await,
+        Command::Events(arguments) => commands::events::run(arguments).await,
+        Command::Webhooks(arguments) => commands::webhooks::run(arguments).await,
+        Command::Bulk(arguments) => commands::bulk::run(arguments).await,
         Command::Tokens(arguments) => commands::tokens::run(arguments).await,
+        Command::Openapi => commands::openapi::run(),
+        Command::Completion(arguments) => commands::completion::run(&arguments, Arguments::command()),
+        Command::Man(arguments) => commands::man::run(&arguments, Arguments::command()),
         Command::Version => commands::version::run(),
     };
     outcome.unwrap_or_else(|failure| {
         tell_in_json(&failure);
-        eprintln!("stepwell: {failure}");
-        ExitCode::FAILURE
+        for line in failure.lines() {
+            eprintln!("stepwell: {line}");
+        }
+        failure.exit_code()
     })
 }
 

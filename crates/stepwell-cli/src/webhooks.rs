@@ -6,8 +6,8 @@ use stepwell::webhook::WebhookOptions;
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct WebhookArguments {
     /// A network that webhooks may go to although it is not public, on any port and without TLS: 10.20.0.0/16, or one
-    /// address. May be given several times.
-    #[arg(long = "webhook-allow", value_name = "CIDR", value_parser = network)]
+    /// address. May be given several times. Whoever sends them must be told, and with --store whoever names them, too.
+    #[arg(long = "webhook-allow", global = true, value_name = "CIDR", value_parser = network)]
     allow: Vec<String>,
 }
 

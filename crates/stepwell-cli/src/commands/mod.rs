@@ -1,6 +1,15 @@
-//! The commands: one file each.
+//! The commands: one file or directory each.
 
+pub(crate) mod bulk;
+pub(crate) mod completion;
 pub(crate) mod dev;
+pub(crate) mod enqueue;
+pub(crate) mod events;
+pub(crate) mod jobs;
+pub(crate) mod man;
+pub(crate) mod openapi;
+pub(crate) mod queues;
 pub(crate) mod serve;
 pub(crate) mod tokens;
 pub(crate) mod version;
+pub(crate) mod webhooks;

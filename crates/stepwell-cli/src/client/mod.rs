@@ -1,0 +1,20 @@
+//! How commands ask for things: every command is a few requests of the HTTP API, whoever answers them.
+//!
+//! - `target`: whom to ask, as it is said on the command line. `session`: a command that asks, from start to exit code.
+//! - `requests`: requests and answers. `there`: a server elsewhere. `here`: the same API on a store, in this process.
+//! - `refusal`: what was refused, in words and as an exit code.
+//! - `frames`: an event stream, which goes on where it was cut off. `ids`: ids by their last digits.
+
+mod frames;
+mod here;
+mod ids;
+mod refusal;
+mod requests;
+mod session;
+mod target;
+mod there;
+
+pub(crate) use ids::{BULK, DELIVERIES, JOBS, WEBHOOKS};
+pub(crate) use requests::{Client, Query, query, segment};
+pub(crate) use session::Session;
+pub(crate) use target::Target;

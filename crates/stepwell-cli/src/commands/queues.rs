@@ -1,0 +1,118 @@
+//! `stepwell queues`.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde_json::{Value, json, value::RawValue};
+
+use crate::{
+    client::{Session, Target, segment},
+    failure::{FailedTo, Failure},
+    output::{Ago, Format, Table, field, text_of, tint},
+};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    format: Format,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Lists the queues that have jobs, a worker, or something that was set.
+    List,
+    /// Shows a queue.
+    Get {
+        /// The queue.
+        name: String,
+    },
+    /// Keeps workers from taking jobs of a queue. What runs goes on.
+    Pause {
+        /// The queue.
+        name: String,
+        /// Why, for others to read.
+        #[arg(long, value_name = "WORDS")]
+        reason: Option<String>,
+    },
+    /// Lets workers take jobs of a queue again.
+    Resume {
+        /// The queue.
+        name: String,
+    },
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let Arguments { target, format, command } = arguments;
+    Session::run(&target, format.into(), async |session| {
+        let client = &session.client;
+        let path = |name: &str| format!("/api/v1/queues/{}", segment(name));
+        let answer = match &command {
+            Command::List => {
+                let queues = client.whole("list the queues", "/api/v1/queues").await?;
+                return show(session, &queues);
+            }
+            Command::Get { name } => client.get("read the queue", &path(name)).await?,
+            Command::Pause { name, reason } => {
+                let body = json!({ "reason": reason });
+                let answer = client.post("pause the queue", &format!("{}/pause", path(name)), &body).await?;
+                session.out.hint(&format!("stepwell queues resume {name}"));
+                answer
+            }
+            Command::Resume { name } => {
+                client.act("resume the queue", &format!("{}/resume", path(name))).await?
+            }
+        };
+        match session.out.is_json() {
+            true => session.out.line(answer.text()).map(|()| 0),
+            false => {
+                let queue: Box<RawValue> =
+                    serde_json::from_str(answer.text()).failed_to("understand the answer")?;
+                show(session, &[queue])
+            }
+        }
+    })
+    .await
+}
+
+fn show(session: &Session, queues: &[Box<RawValue>]) -> Result<u8, Failure> {
+    let mut table = Table::new(&[
+        "QUEUE",
+        "STATE",
+        "PENDING",
+        "RUNNING",
+        "SLOTS",
+        "WORKERS",
+        "COMPLETED",
+        "FAILED",
+        "CANCELLED",
+        "PAUSED",
+    ]);
+    let (ago, people) = (Ago::now(), session.out.is_for_people());
+    for queue in queues {
+        let queue: Value = serde_json::from_str(queue.get()).failed_to("understand the answer")?;
+        let (jobs, at) = (&queue["jobs"], field(&queue, "pausedAt"));
+        let state = if queue["paused"] == true { "paused" } else { "open" };
+        let running = jobs["running"].as_u64().unwrap_or(0) + jobs["cancelling"].as_u64().unwrap_or(0);
+        let at = if people { ago.of(at) } else { at.to_owned() };
+        let reason = text_of(&queue, "pausedReason");
+        table.row([
+            text_of(&queue, "name"),
+            state.to_owned(),
+            text_of(jobs, "pending"),
+            running.to_string(),
+            text_of(&queue, "slots"),
+            text_of(&queue, "workers"),
+            text_of(jobs, "completed"),
+            text_of(jobs, "failed"),
+            text_of(jobs, "cancelled"),
+            if reason.is_empty() { at } else { format!("{at}: {reason}") },
+        ]);
+        table.paint(1, tint(state));
+    }
+    session.out.list(queues, &table)?;
+    Ok(0)
+}
