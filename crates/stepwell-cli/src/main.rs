@@ -2,6 +2,7 @@
 
 mod client;
 mod commands;
+mod config;
 mod dev;
 mod failure;
 mod http;
@@ -59,8 +60,14 @@ enum Command {
     Version,
 }
 
+fn main() -> ExitCode {
+    // This may be a phase that is about to begin, and no server at all.
+    stepwell::process::begin();
+    run()
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn run() -> ExitCode {
     log::begin();
     interrupts::outlive_file_size_limit();
     let arguments = match Arguments::try_parse() {

@@ -42,6 +42,8 @@ pub struct Builder {
     backend: Backend,
     workers: BTreeMap<Name, Arc<dyn AnyWorker>>,
     queues: BTreeMap<Name, usize>,
+    #[cfg(all(feature = "process", target_os = "linux"))]
+    commands: Vec<crate::process::CommandKind>,
     clock: Option<Clock>,
     pub(crate) config: Config,
     steady: bool,
@@ -60,6 +62,8 @@ impl Builder {
             backend,
             workers: BTreeMap::new(),
             queues: BTreeMap::new(),
+            #[cfg(all(feature = "process", target_os = "linux"))]
+            commands: Vec::new(),
             clock: None,
             config: Config::default(),
             steady: false,
@@ -93,6 +97,15 @@ impl Builder {
         O: serde::Serialize + serde::de::DeserializeOwned + Send + 'static,
     {
         self.worker(Single::<J, F>::new(run))
+    }
+    /// Registers a kind of job whose phases are programs.
+    ///
+    /// A mistake in it, or a second worker of the same kind, is told by [`open`](Self::open); so is a program that does
+    /// not begin with [`process::begin`](crate::process::begin).
+    #[cfg(all(feature = "process", target_os = "linux"))]
+    pub fn command_kind(mut self, kind: crate::process::CommandKind) -> Self {
+        self.commands.push(kind);
+        self
     }
     /// How many jobs of a queue may run at once in this process: 16 unless set; 0 leaves the queue to other processes.
     ///
@@ -197,12 +210,14 @@ impl Builder {
         #[cfg(feature = "webhooks")]
         self.webhooks.check()?;
         let entropy = Entropy::new(self.steady);
+        let store = open_store(self.backend, self.clock, &entropy, self.config.lease_ttl).await?;
+        #[cfg(all(feature = "process", target_os = "linux"))]
+        work_commands(&mut self.workers, self.commands, &*store).await?;
         let mut queues = self.queues;
         let named = self.workers.values().flat_map(|worker| worker.spec().phases.clone());
         for queue in named.filter_map(|phase| phase.queue).chain([NewJob::DEFAULT_QUEUE.into()]) {
             queues.entry(queue).or_insert(CONCURRENCY);
         }
-        let store = open_store(self.backend, self.clock, &entropy, self.config.lease_ttl).await?;
         #[cfg(feature = "webhooks")]
         let webhooks = crate::webhook::Outbox::new(store.clone(), self.webhooks, Entropy::new(self.steady));
         #[cfg(feature = "webhooks")]
@@ -228,6 +243,44 @@ impl Builder {
         let engine = Engine::open(parts).await?;
         Ok(Stepwell::new(engine))
     }
+}
+
+/// Registers kinds of programs, and ends what an earlier process may have left of them.
+#[cfg(all(feature = "process", target_os = "linux"))]
+async fn work_commands(
+    workers: &mut BTreeMap<Name, Arc<dyn AnyWorker>>,
+    commands: Vec<crate::process::CommandKind>,
+    store: &dyn Store,
+) -> Result<()> {
+    use crate::process::{CommandWorker, has_begun, kill_strays};
+    if commands.is_empty() {
+        return Ok(());
+    }
+    if !has_begun() {
+        let problem =
+            "are started by starting this program anew; call `stepwell::process::begin()` first in `main`";
+        return Err(Error::invalid("phases that are programs", problem));
+    }
+    let generation = store.describe().generation;
+    for kind in commands {
+        let worker = CommandWorker::new(kind, generation.clone())?;
+        let kind = worker.spec().kind.clone();
+        if workers.insert(kind.clone(), Arc::new(worker)).is_some() {
+            let problem = "has two workers; a kind has one, remove the other";
+            return Err(Error::invalid(format!("kind {kind}"), problem));
+        }
+    }
+    let killed = tokio::task::spawn_blocking(move || kill_strays(&generation, None)).await;
+    let failed =
+        |error: std::io::Error| Error::storage("end what an earlier process has left running", error);
+    match killed.map_err(std::io::Error::other).flatten().map_err(failed)? {
+        0 => {}
+        killed => tracing::warn!(
+            killed,
+            "an earlier process was killed, and had left processes running; they were ended"
+        ),
+    }
+    Ok(())
 }
 
 async fn open_store(

@@ -76,6 +76,22 @@ impl PhaseRun {
         }
         written.map(drop)
     }
+    pub(crate) fn idempotency_key(&self) -> &str {
+        let Self { id, stored_name, discarded, .. } = self;
+        self.idempotency_key.get_or_init(|| idempotency_key(*id, stored_name, *discarded))
+    }
+    /// Stores how far the phase has got. What could not be stored is kept, for the end of the phase.
+    pub(crate) async fn save_checkpoint(&self, value: Json) -> Result<()> {
+        let (phase, notes) = (self.phase.clone(), &self.notes);
+        let nth = notes.begin_save(&value);
+        let saved = self.write(Command::SaveCheckpoint { phase, value: value.clone() }).await;
+        if saved.as_ref().err().is_none_or(|error| !error.is_transient()) {
+            notes.forget_cursor(nth);
+        }
+        saved?;
+        *notes::lock(&self.checkpoint) = Some(value);
+        Ok(())
+    }
     /// Writes what a handler has finished, however long that takes while the phase may go on: it must not be done again
     /// because a disk was full.
     pub(crate) async fn write_in_any_case(&self, command: Command) -> Result<()> {
@@ -152,8 +168,7 @@ impl<J> Ctx<J> {
     /// A key for systems that accept one: the same for every try of this phase, also after an operator's partial retry.
     /// It changes only when an operator discards the phase's recorded result.
     pub fn idempotency_key(&self) -> &str {
-        let PhaseRun { id, stored_name, discarded, .. } = &*self.shared;
-        self.shared.idempotency_key.get_or_init(|| idempotency_key(*id, stored_name, *discarded))
+        self.shared.idempotency_key()
     }
 
     /// Says how far the phase has got. Never blocks and never fails: what is said is written at most once a second, and
@@ -180,15 +195,7 @@ impl<J> Ctx<J> {
     /// one has been.
     pub async fn save_cursor<C: Serialize + Sync>(&self, cursor: &C) -> PhaseResult<()> {
         let value = Json::of(cursor)?;
-        let (phase, notes) = (self.shared.phase.clone(), &self.shared.notes);
-        let nth = notes.begin_save(&value);
-        let saved = self.shared.write(Command::SaveCheckpoint { phase, value: value.clone() }).await;
-        if saved.as_ref().err().is_none_or(|error| !error.is_transient()) {
-            notes.forget_cursor(nth);
-        }
-        saved?;
-        *notes::lock(&self.shared.checkpoint) = Some(value);
-        Ok(())
+        Ok(self.shared.save_checkpoint(value).await?)
     }
     /// What was stored last by [`save_cursor`](Self::save_cursor), in this try or in an earlier one.
     ///

@@ -7,6 +7,7 @@
 //! - [`Workers`]: what runs.
 //! - [`series`]: how the queue has been doing over time.
 //! - [`testing`]: tests without waiting.
+//! - `process`: phases that are programs, with the feature `process`, on Linux.
 //! - `webhook`: signed webhooks, with the feature `webhooks`. `bulk`: the same for many jobs, with the feature `bulk`.
 #![doc = include_str!("docs/start.md")]
 
@@ -34,6 +35,8 @@ mod once;
 mod phase_error;
 mod phase_fn;
 mod plan;
+#[cfg(all(feature = "process", target_os = "linux"))]
+pub mod process;
 mod records;
 mod registered;
 pub mod series;

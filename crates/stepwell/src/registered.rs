@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use serde_json::value::RawValue;
-use stepwell_core::{Error, Json, Result, limits, machine::Command, phase, plan::PlanSpec, store::Element};
+use stepwell_core::{
+    Error, Json, Name, Result, limits, machine::Command, phase, plan::PlanSpec, store::Element,
+};
 
 use crate::{
     blocking::BlockingPool,
@@ -18,6 +20,10 @@ use crate::{
 /// A worker with its types erased.
 pub(crate) trait AnyWorker: Send + Sync {
     fn spec(&self) -> &Arc<PlanSpec>;
+    /// Whether it sees to the time limits of its phases itself.
+    fn keeps_time(&self) -> bool {
+        false
+    }
     /// Runs one try of the phase at this position of the plan.
     fn run(self: Arc<Self>, position: usize, given: Given) -> BoxFuture<'static, Result<Json, PhaseError>>;
 }
@@ -25,6 +31,9 @@ pub(crate) trait AnyWorker: Send + Sync {
 /// What a try is given.
 pub(crate) struct Given {
     pub(crate) payload: Json,
+    /// The queue that the job is in.
+    #[cfg_attr(not(all(feature = "process", target_os = "linux")), expect(dead_code))]
+    pub(crate) queue: Name,
     /// Stored results, in the order of the phase's inputs.
     pub(crate) inputs: Vec<Json>,
     /// Elements that earlier tries have finished.
@@ -53,7 +62,7 @@ impl<W: Worker> AnyWorker for Registered<W> {
 
     fn run(self: Arc<Self>, position: usize, given: Given) -> BoxFuture<'static, Result<Json, PhaseError>> {
         Box::pin(async move {
-            let Given { payload, inputs, elements, phase_run, pool } = given;
+            let Given { payload, inputs, elements, phase_run, pool, .. } = given;
             let job: W::Job = payload
                 .decode()
                 .map_err(|error| PhaseError::permanent(decode_error(<W::Job as Job>::KIND, &error)))?;

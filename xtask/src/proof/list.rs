@@ -146,6 +146,22 @@ pub(super) const PROOFS: &[Proof] = &[
         seed_env: Some("STEPWELL_OUTWARD_SEED"),
     },
     Proof {
+        name: "processes",
+        package: "stepwell-cli",
+        target: Some("process"),
+        filter: Some("no_child_outlives"),
+        features: None,
+        size: Some(Size {
+            flag: "--rounds",
+            env: "STEPWELL_PROCESS_ROUNDS",
+            pr: 8,
+            nightly: 1_000,
+            release: 10_000,
+        }),
+        on_servers: false,
+        seed_env: None,
+    },
+    Proof {
         name: "fuzzed",
         package: "stepwell-cli",
         target: Some("fuzzed"),

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use crate::{
+    config::Config,
     dev::{self, Options},
     failure::Failure,
     webhooks::WebhookArguments,
@@ -23,6 +24,10 @@ pub(crate) struct Arguments {
     /// The directory whose files are worked, as git would see them.
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
+    /// Works the kinds of jobs that this file describes, whose phases are programs, in place of the files of a
+    /// directory: ./stepwell.toml, if there is one.
+    #[arg(long, value_name = "FILE", env = "STEPWELL_CONFIG")]
+    config: Option<PathBuf>,
     /// Also the files that git would ignore.
     #[arg(long)]
     all: bool,
@@ -68,5 +73,6 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         listen: (!arguments.no_http).then_some(arguments.listen),
         webhooks: arguments.webhooks.options(),
     };
-    dev::run(options).await.map(ExitCode::from)
+    let config = Config::find(arguments.config.as_deref())?.filter(Config::has_kinds);
+    dev::run(options, config).await.map(ExitCode::from)
 }

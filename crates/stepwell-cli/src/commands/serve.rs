@@ -1,8 +1,9 @@
 //! `stepwell serve`.
 
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use crate::{
+    config::Config,
     failure::Failure,
     serve::{self, Options},
     span,
@@ -41,6 +42,9 @@ pub(crate) struct Arguments {
     keep: Option<Duration>,
     #[command(flatten)]
     webhooks: WebhookArguments,
+    /// Works the kinds of jobs that this file describes, whose phases are programs: ./stepwell.toml, if there is one.
+    #[arg(long, value_name = "FILE", env = "STEPWELL_CONFIG")]
+    config: Option<PathBuf>,
     /// Also works jobs of the kind demo.steps, to try the API with. The payload may hold "failures", how often its
     /// phase work fails before it succeeds; "fails": true, to fail for good; and "pauseMs", how long each phase takes.
     #[arg(long)]
@@ -56,6 +60,7 @@ fn age(text: &str) -> Result<Duration, String> {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let config = Config::find(arguments.config.as_deref())?;
     let options = Options {
         store: arguments.store,
         listen: arguments.listen,
@@ -66,6 +71,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         grace: arguments.grace,
         keep: arguments.keep,
         webhooks: arguments.webhooks.options(),
+        config,
         demo: arguments.demo,
     };
     serve::run(options).await.map(ExitCode::from)

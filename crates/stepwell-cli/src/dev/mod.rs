@@ -7,11 +7,13 @@
 //! - `view`: what is shown meanwhile, `board`: what of it runs here.
 //! - `slow`: to try what happens when.
 //! - `session`: from start to exit code.
+//! - `kinds`: the same where a `stepwell.toml` says what is worked.
 
 mod board;
 mod content;
 mod file;
 mod jobs;
+mod kinds;
 mod list;
 mod manifest;
 mod options;

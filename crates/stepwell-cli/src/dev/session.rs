@@ -26,25 +26,26 @@ use super::{
     walk,
 };
 use crate::{
+    config::Config,
     failure::{FailedTo, Failure},
     http::{Http, Listen},
     interrupts::Interrupts,
 };
 
-const HOME: &str = ".stepwell";
+pub(super) const HOME: &str = ".stepwell";
 /// How long running phases have after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long requests have that are under way then.
-const HTTP_GRACE: Duration = Duration::from_millis(500);
+pub(super) const HTTP_GRACE: Duration = Duration::from_millis(500);
 /// Where the API is served, unless set; the ports after it are tried if that one is taken.
 const FURTHER_PORTS: u16 = 50;
 /// When no event has come for so long after the last job has ended, all have been shown.
-const QUIET: Duration = Duration::from_millis(50);
+pub(super) const QUIET: Duration = Duration::from_millis(50);
 
 /// Exit codes.
-const SUCCESS: u8 = 0;
+pub(super) const SUCCESS: u8 = 0;
 const SOME_FAILED: u8 = 1;
-const INTERRUPTED: u8 = 130;
+pub(super) const INTERRUPTED: u8 = 130;
 
 /// A start of `stepwell dev`.
 struct Session {
@@ -63,7 +64,10 @@ struct Session {
     resumed_told: bool,
 }
 
-pub(crate) async fn run(options: Options) -> Result<u8, Failure> {
+pub(crate) async fn run(options: Options, config: Option<Config>) -> Result<u8, Failure> {
+    if let Some(config) = config {
+        return super::kinds::run(options, config).await;
+    }
     let mut interrupts = Interrupts::listen();
     let mut session = tokio::select! {
         opened = Session::open(options) => opened?,
@@ -254,7 +258,7 @@ impl Session {
 }
 
 /// Serves the API to everybody on this machine. The work goes on without it, too.
-async fn serve(stepwell: &Stepwell, address: SocketAddr, view: &View) -> Option<Http> {
+pub(super) async fn serve(stepwell: &Stepwell, address: SocketAddr, view: &View) -> Option<Http> {
     let listen = Listen {
         address,
         further_ports: FURTHER_PORTS,
@@ -300,7 +304,7 @@ fn directory(named: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// The directory for the queue and the manifest, which is where `dev` is started.
-fn make_home(home: &Path) -> Result<(), Failure> {
+pub(super) fn make_home(home: &Path) -> Result<(), Failure> {
     let Err(error) = fs::create_dir_all(home) else { return Ok(()) };
     let fix = match error.kind() {
         io::ErrorKind::AlreadyExists => "; a file has its name, move it away",
@@ -310,7 +314,7 @@ fn make_home(home: &Path) -> Result<(), Failure> {
 }
 
 /// Ends in order; a further Ctrl-C shortens it.
-async fn stop(workers: &Workers, interrupts: &mut Interrupts) {
+pub(super) async fn stop(workers: &Workers, interrupts: &mut Interrupts) {
     let outcome = tokio::select! {
         outcome = workers.shutdown(GRACE) => outcome,
         () = interrupts.next() => workers.shutdown(Duration::ZERO).await,

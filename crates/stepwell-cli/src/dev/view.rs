@@ -73,6 +73,10 @@ impl View {
             Shape::Bars { all, .. } => all.println(words).unwrap_or_else(|_| print(words)),
         }
     }
+    /// Whether whoever looks is a program.
+    pub(super) fn is_json(&self) -> bool {
+        matches!(self.shape, Shape::Json)
+    }
     /// Shows what happened.
     pub(super) fn show(&mut self, event: &Event) {
         if let Change::PhaseCompleted { phase } = &event.change

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use stepwell::webhook::WebhookOptions;
 
-use crate::store::StoreAddress;
+use crate::{config::Config, store::StoreAddress};
 
 /// What can be set; the words for it are in `commands::serve`.
 #[derive(Clone, Debug)]
@@ -18,5 +18,6 @@ pub(crate) struct Options {
     pub(crate) grace: Duration,
     pub(crate) keep: Option<Duration>,
     pub(crate) webhooks: WebhookOptions,
+    pub(crate) config: Option<Config>,
     pub(crate) demo: bool,
 }

@@ -52,6 +52,10 @@ pub(crate) async fn run(options: Options) -> Result<u8, Failure> {
         }
     };
     let told = format!("serving {} on {}, {}\n", options.store, http.url(), store.durability);
+    if let Some(config) = options.config.as_ref().filter(|config| config.has_kinds()) {
+        let kinds: Vec<&str> = config.kinds().collect();
+        eprintln!("stepwell: working {} of {}", kinds.join(", "), config.path().display());
+    }
     io::stdout().write_all(told.as_bytes()).and_then(|()| io::stdout().flush()).ok();
     if !options.open_to_all && Tokens::new(&stepwell).list().await.failed_to("list the tokens")?.is_empty() {
         eprintln!(
@@ -84,7 +88,13 @@ pub(crate) async fn run(options: Options) -> Result<u8, Failure> {
 }
 
 fn builder(options: &Options) -> Builder {
-    let mut builder = options.store.builder().webhooks(options.webhooks.clone());
+    let mut builder = options.store.builder();
+    let mut webhooks = options.webhooks.clone();
+    if let Some(config) = &options.config {
+        builder = config.add_to(builder);
+        webhooks = config.allow(webhooks);
+    }
+    builder = builder.webhooks(webhooks);
     if let Some(age) = options.keep {
         builder = builder.retention(Retention::for_age(age));
     }

@@ -200,7 +200,8 @@ impl Flight {
             false => Vec::new(),
         };
         let (payload, pool) = (self.payload.clone(), self.engine.pool.clone());
-        Ok(Given { payload, inputs, elements, phase_run: phase_run.clone(), pool })
+        let queue = self.job.queue.clone();
+        Ok(Given { payload, queue, inputs, elements, phase_run: phase_run.clone(), pool })
     }
 
     async fn stored_result(&self, input: &Name) -> Result<Json> {
@@ -219,7 +220,7 @@ impl Flight {
     /// Runs the handler, and sees to it that it ends: by itself, by its time-out, or because it must stop.
     async fn attempt(&self, position: usize, given: Given, phase_run: &PhaseRun) -> Outcome {
         let spec = &self.worker.spec().phases[position];
-        let timeout = spec.timeout_ms.map(Duration::from_millis);
+        let timeout = spec.timeout_ms.map(Duration::from_millis).filter(|_| !self.worker.keeps_time());
         let mut handler = AssertUnwindSafe(self.worker.clone().run(position, given)).catch_unwind();
         let config = &self.engine.config;
         let mut writing = pin!(self.write_notes(phase_run));

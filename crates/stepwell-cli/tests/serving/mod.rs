@@ -1,0 +1,98 @@
+//! `stepwell serve` as a user runs it: the real binary, a real file.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "test code, of which each binary uses a part and in which a panic is the report"
+)]
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+};
+
+pub fn stepwell(place: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stepwell"));
+    command.args(arguments).current_dir(place).env_remove("STEPWELL_STORE");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+pub fn ended(place: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = stepwell(place, arguments).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (status.code().unwrap_or(-1), text(&stdout), text(&stderr))
+}
+
+/// The body of an answer.
+pub fn body(answer: &str) -> serde_json::Value {
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer:?}"));
+    serde_json::from_str(body).unwrap_or_else(|_| panic!("{answer:?}"))
+}
+
+/// The body of a request that takes its time.
+pub const SLOW_BODY: &str = r#"{"kind":"mail","payload":{}}"#;
+
+pub struct Serving {
+    pub child: Child,
+    pub address: String,
+}
+
+impl Serving {
+    pub fn start(place: &Path, arguments: &[&str]) -> Self {
+        let all = [&["serve", "--store", "sqlite:app.db", "--listen", "127.0.0.1:0"], arguments].concat();
+        Self::of(stepwell(place, &all))
+    }
+    /// Starts it by a command, and waits until it serves.
+    pub fn of(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.split("http://").nth(1).unwrap_or_else(|| panic!("{line:?}"));
+        let address = address.split(',').next().unwrap().to_owned();
+        Self { child, address }
+    }
+    pub fn ask(&self, method: &str, path: &str, token: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let authorization =
+            if token.is_empty() { String::new() } else { format!("authorization: Bearer {token}\r\n") };
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{authorization}\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+    /// A request that is being served and does not end by itself: its body does not come.
+    pub fn begin_request(&self) -> TcpStream {
+        let mut stuck = TcpStream::connect(&self.address).unwrap();
+        let head = format!(
+            "POST /api/v1/jobs HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+             expect: 100-continue\r\n\r\n",
+            self.address,
+            SLOW_BODY.len()
+        );
+        stuck.write_all(head.as_bytes()).unwrap();
+        let mut first = [0; 25];
+        stuck.read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"HTTP/1.1 100 Continue\r\n\r\n", "it is being served");
+        stuck
+    }
+    pub fn signal(&self, signal: &str) {
+        assert!(
+            Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success()
+        );
+    }
+    pub fn end(mut self, signal: &str) -> (Option<i32>, String) {
+        self.signal(signal);
+        let mut told = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+        (self.child.wait().unwrap().code(), told)
+    }
+}

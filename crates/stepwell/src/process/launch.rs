@@ -1,0 +1,106 @@
+//! What happens in the child before the program begins.
+//!
+//! Limits and the signal at a parent's death belong to a process, and are set in the child. Between `fork` and `exec`
+//! of a process with threads next to nothing is safe, so the parent starts itself anew, as a launcher: it sets what is
+//! to be set, and then becomes the program.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    os::unix::process::CommandExt,
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use rustix::{
+    fs::Mode,
+    process::{Resource, Rlimit, Signal, getppid, set_parent_process_death_signal, setrlimit, umask},
+    thread::set_no_new_privs,
+};
+use serde::{Deserialize, Serialize};
+
+use super::limits::Limits;
+
+/// The first argument of a launcher.
+const LAUNCHER: &str = "stepwell-launch-a-phase";
+/// The exit code of a launcher that could not start the program, as shells have it.
+const NOT_STARTED: i32 = 127;
+
+static BEGUN: AtomicBool = AtomicBool::new(false);
+
+/// Becomes the program of a phase, if this process was started for that; else does nothing.
+///
+/// A program that works [`CommandKind`](super::CommandKind)s calls this before anything else in `main`, because it is
+/// started anew for each phase that runs.
+pub fn begin() {
+    BEGUN.store(true, Ordering::Relaxed);
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_none_or(|first| first != LAUNCHER) {
+        return;
+    }
+    let (orders, program) = (arguments.next(), arguments.next());
+    let shown = program.as_deref().unwrap_or_default().display().to_string();
+    let failure = become_program(orders.as_deref(), program.as_deref(), arguments);
+    eprintln!("failed to start `{shown}`: {failure}");
+    std::process::exit(NOT_STARTED);
+}
+
+/// Whether this process has called [`begin`].
+pub(crate) fn has_begun() -> bool {
+    BEGUN.load(Ordering::Relaxed)
+}
+
+/// What a launcher is told.
+#[derive(Serialize, Deserialize)]
+struct Orders {
+    parent: i32,
+    limits: Limits,
+}
+
+/// A command that becomes the program.
+pub(super) fn command(argv: &[String], limits: Limits) -> io::Result<Command> {
+    let parent = rustix::process::getpid().as_raw_nonzero().get();
+    let orders = serde_json::to_string(&Orders { parent, limits })?;
+    // The file that runs, also if another one has been put in its place meanwhile.
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(LAUNCHER).arg(orders).args(argv);
+    Ok(command)
+}
+
+fn become_program(
+    orders: Option<&OsStr>,
+    program: Option<&OsStr>,
+    arguments: impl Iterator<Item = OsString>,
+) -> io::Error {
+    let (Some(orders), Some(program)) = (orders.and_then(OsStr::to_str), program) else {
+        return io::Error::other("it was given nothing to start");
+    };
+    let prepared = serde_json::from_str(orders).map_err(io::Error::other).and_then(|orders| prepare(&orders));
+    match prepared {
+        Ok(()) => Command::new(program).args(arguments).exec(),
+        Err(error) => error,
+    }
+}
+
+fn prepare(orders: &Orders) -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // It may have died before that.
+    if getppid().is_none_or(|parent| parent.as_raw_nonzero().get() != orders.parent) {
+        return Err(io::Error::other("whoever wanted it has gone"));
+    }
+    let Limits { memory_bytes, cpu_seconds, open_files } = orders.limits;
+    let limits = [
+        (Resource::Core, Some(0)),
+        (Resource::As, memory_bytes),
+        (Resource::Cpu, cpu_seconds),
+        (Resource::Nofile, open_files),
+    ];
+    for (resource, limit) in limits {
+        if limit.is_some() {
+            setrlimit(resource, Rlimit { current: limit, maximum: limit })?;
+        }
+    }
+    umask(Mode::RWXG | Mode::RWXO);
+    set_no_new_privs(true)?;
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! Phases that are programs: each try is a child process with a process group of its own.
+//!
+//! A [`CommandKind`] is a kind of job whose phases are [`CommandPhase`]s: argument lists, never a shell's text. The
+//! child gets one JSON object on its standard input (see [`protocol`](self#protocol)), and says what it has to say on
+//! its standard output.
+//!
+//! # Protocol
+//! In: `{"job": {"id", "kind", "queue", "run", "payload"}, "phase": {"name", "attempt", "interrupted", "checkpoint",
+//! "idempotencyKey", "timeoutMs", "outputs": {…}}}`, and the same ids as `STEPWELL_JOB_ID`, `STEPWELL_KIND`,
+//! `STEPWELL_QUEUE`, `STEPWELL_RUN`, `STEPWELL_PHASE`, `STEPWELL_ATTEMPT`, `STEPWELL_IDEMPOTENCY_KEY`. Of the parent's
+//! environment the child sees a short list, and what the phase adds to it.
+//!
+//! Out: a line that is a JSON object with the key `stepwell` is a command: `progress` (`done`, `total`, `note`),
+//! `checkpoint` (`value`), `log` (`message`), `complete` (`output`), `fail` (`message`, `retry`: `default` or `never`,
+//! `afterMs`). Without `complete` or `fail` the exit code decides: 0 completes the phase with the rest of the standard
+//! output, as JSON if it is JSON and else as a string; any other code, or a signal, fails it, and the end of the
+//! standard error is the error's text. Code 75 (`EX_TEMPFAIL`) is told apart in words only: both are tried again by the
+//! phase's policy.
+//!
+//! # Stopping
+//! A phase that is cancelled, times out or must make way for a shutdown gets SIGTERM, its whole group does, and SIGKILL
+//! when its grace is over. When the first process of the group ends, the rest of it is killed. After a crash of the
+//! parent the kernel kills the first process; what that had started is found by the marks in its environment, and
+//! killed before any job runs again.
+//!
+//! - `kind`, `limits`: what can be set. `worker`: as the engine sees it. `given`: what a child is told.
+//! - `attempt`: one try, from start to outcome. `group`: a process group on a leash. `said`, `output`: what it says.
+//! - `outcome`: what its end means. `launch`: what happens in the child before the program begins. `strays`: what
+//!   dead parents left. `thread`: where all of it runs.
+
+mod attempt;
+mod given;
+mod group;
+mod kind;
+mod launch;
+mod limits;
+mod outcome;
+mod output;
+mod said;
+mod strays;
+mod thread;
+mod worker;
+
+pub use kind::{CommandKind, CommandPhase};
+pub use launch::begin;
+pub(crate) use launch::has_begun;
+pub use limits::Limits;
+pub(crate) use strays::kill_strays;
+pub(crate) use worker::CommandWorker;
