@@ -1,11 +1,14 @@
-//! From outside: the real program is killed again and again while jobs run, fail and are retried, ended ones are
-//! deleted, webhooks go out and streams are followed. Whoever listens outside saw everything, and nothing is missing.
+//! From outside: the real program is killed again and again while jobs run, fail and are retried, one by one and in
+//! bulk, ended ones are deleted, webhooks go out and streams are followed. Whoever listens outside saw everything, and
+//! nothing is missing.
 //!
 //! It is killed after an event of an end was seen, when the receiver of webhooks gets a connection, when it has the
 //! request, when it has answered, when the delivery is recorded, and at random. `STEPWELL_OUTWARD_ROUNDS` and
 //! `STEPWELL_OUTWARD_SEED` set how often, and the moments.
 #![allow(clippy::unwrap_used, reason = "test code, in which a panic is the report")]
 
+#[path = "outward/bulk.rs"]
+mod bulk;
 #[path = "outward/check.rs"]
 mod check;
 #[path = "outward/follower.rs"]
@@ -97,8 +100,10 @@ async fn everything_is_told_whatever_kills_the_server() {
         seen: followers.each_ref().map(Follower::seen),
         received: sink.received(),
         acknowledged: poster.acknowledged(),
+        groups: poster.groups().all(),
         secret: SECRET.into(),
     };
+    tokio::time::timeout(PATIENCE, poster.groups().finish(&client)).await.expect("the bulk operation ends");
     // Until all that was acknowledged has ended, and every end is told and recorded.
     let end = std::time::Instant::now() + PATIENCE;
     while let Err(missing) = evidence().is_complete() {
@@ -109,10 +114,11 @@ async fn everything_is_told_whatever_kills_the_server() {
     assert_eq!(code, Some(0), "{told}");
     let evidence = evidence();
     let counted = check(&evidence).unwrap_or_else(|problem| panic!("seed {seed}: {problem}"));
-    let check::Counted { events, ends, requests, again, deleted, outlived } = counted;
+    let check::Counted { events, ends, requests, again, deleted, outlived, in_bulk } = counted;
     println!(
         "{events} events with {ends} ends, seen over {} and {} connections; {requests} requests, \
-         {again} of them again; {deleted} jobs deleted, {outlived} deliveries outlived theirs; killed {killed:?}",
+         {again} of them again; {in_bulk} jobs retried in bulk; {deleted} jobs deleted, {outlived} deliveries \
+         outlived theirs; killed {killed:?}",
         followers[0].connections(),
         followers[1].connections(),
     );
@@ -124,6 +130,7 @@ async fn everything_is_told_whatever_kills_the_server() {
     }
     assert!(rounds < 12 || again > 0, "no delivery was ever repeated: the rounds prove nothing");
     assert!(rounds < 12 || deleted > 0, "no job was ever deleted: the rounds prove nothing");
+    assert!(rounds < 12 || in_bulk > 0, "no job was ever retried in bulk: the rounds prove nothing");
     assert!(outlived > 0, "no delivery outlived its job: the rounds prove nothing");
 }
 

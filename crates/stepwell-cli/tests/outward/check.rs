@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::Value;
 
 use crate::{
+    bulk::Group,
     poster::Acknowledged,
     rig::{Frame, Received},
 };
@@ -16,6 +17,8 @@ pub(crate) struct Evidence {
     pub(crate) seen: [Vec<Frame>; 2],
     pub(crate) received: Vec<Received>,
     pub(crate) acknowledged: BTreeMap<String, Acknowledged>,
+    /// What was asked for in bulk.
+    pub(crate) groups: Vec<Group>,
     pub(crate) secret: String,
 }
 
@@ -30,6 +33,8 @@ pub(crate) struct Counted {
     pub(crate) deleted: usize,
     /// Deliveries that arrived when their job was gone.
     pub(crate) outlived: usize,
+    /// Jobs that a bulk operation has retried.
+    pub(crate) in_bulk: usize,
 }
 
 /// An event, as far as it matters here.
@@ -211,13 +216,22 @@ pub(crate) fn check(evidence: &Evidence) -> Result<Counted, String> {
         let due = told.keys().filter(|(pos, _)| known[pos].job == **job).count();
         outlived += due.saturating_sub(recorded.get(job).copied().unwrap_or(0));
     }
+    let mut retries: BTreeMap<&str, usize> = BTreeMap::new();
+    for event in events.iter().filter(|event| event.ty == "job:retried") {
+        *retries.entry(&event.job).or_default() += 1;
+    }
+    let mut in_bulk = 0;
+    for group in &evidence.groups {
+        in_bulk += group.check(&retries, &deleted)?;
+    }
     let (events, requests, deleted) = (events.len(), evidence.received.len(), deleted.len());
-    Ok(Counted { events, ends, requests, again, deleted, outlived })
+    Ok(Counted { events, ends, requests, again, deleted, outlived, in_bulk })
 }
 
 #[cfg(test)]
 mod tests {
     use hmac::{Hmac, KeyInit, Mac};
+    use serde_json::json;
 
     use super::*;
 
@@ -263,7 +277,52 @@ mod tests {
         ];
         let known = |own| Acknowledged { own, runs: 1 };
         let acknowledged = [("a".to_owned(), known(false)), ("b".to_owned(), known(true))].into();
-        Evidence { seen: [frames.clone(), frames], received, acknowledged, secret: SECRET.into() }
+        let groups = Vec::new();
+        Evidence { seen: [frames.clone(), frames], received, acknowledged, groups, secret: SECRET.into() }
+    }
+
+    /// As that, and two jobs were retried in bulk, beside one that retention had taken.
+    fn evidence_with_bulk() -> Evidence {
+        let mut all = evidence();
+        for seen in &mut all.seen {
+            seen.extend([frame(20, "job:enqueued", "x", 1), frame(21, "job:enqueued", "y", 1)]);
+            seen.extend([frame(22, "job:retried", "x", 2), frame(23, "job:retried", "y", 2)]);
+        }
+        let outcome = json!({ "state": "completed", "total": 2, "done": 2, "skipped": 0, "failed": 0 });
+        all.groups.push(Group::for_test(&["x", "y", "a"], outcome));
+        all
+    }
+
+    #[test]
+    fn planted_faults_of_a_bulk_operation_are_caught() {
+        assert_eq!(check(&evidence_with_bulk()).unwrap().in_bulk, 2);
+        type Plant = fn(&mut Evidence);
+        let plants: [(&str, Plant); 5] = [
+            ("x was changed 2 times", |all| {
+                all.seen.iter_mut().for_each(|seen| seen.push(frame(24, "job:retried", "x", 3)));
+            }),
+            ("y was passed over", |all| all.seen.iter_mut().for_each(|seen| _ = seen.pop())),
+            ("the operation says", |all| {
+                let outcome =
+                    json!({ "state": "completed", "total": 3, "done": 3, "skipped": 0, "failed": 0 });
+                all.groups[0] = Group::for_test(&["x", "y", "a"], outcome);
+            }),
+            ("the operation says", |all| {
+                let outcome =
+                    json!({ "state": "completed", "total": 9, "done": 2, "skipped": 0, "failed": 0 });
+                all.groups[0] = Group::for_test(&["x", "y", "a"], outcome);
+            }),
+            ("the operation says", |all| {
+                let outcome = json!({ "state": "failed", "total": 2, "done": 2, "skipped": 0, "failed": 0 });
+                all.groups[0] = Group::for_test(&["x", "y", "a"], outcome);
+            }),
+        ];
+        for (problem, plant) in plants {
+            let mut all = evidence_with_bulk();
+            plant(&mut all);
+            let found = check(&all).unwrap_err();
+            assert!(found.contains(problem), "{problem} was expected, but: {found}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
-use crate::rig::Client;
+use crate::{bulk::Groups, rig::Client};
 
 /// Jobs that one round asks for at most: what it leaves must be told at the end.
 const JOBS: u64 = 8;
@@ -27,14 +27,19 @@ pub(crate) struct Poster {
     own: String,
     secret: String,
     acknowledged: Mutex<BTreeMap<String, Acknowledged>>,
+    groups: Groups,
 }
 
 impl Poster {
     pub(crate) fn new(own: String, secret: &str) -> Self {
-        Self { own, secret: secret.to_owned(), acknowledged: Mutex::default() }
+        Self { own, secret: secret.to_owned(), acknowledged: Mutex::default(), groups: Groups::default() }
     }
     pub(crate) fn acknowledged(&self) -> BTreeMap<String, Acknowledged> {
         self.acknowledged.lock().unwrap().clone()
+    }
+
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     /// Asks for one job with a webhook of its own, and answers with its id.
@@ -57,6 +62,9 @@ impl Poster {
     ) -> Option<()> {
         let mut random = StdRng::seed_from_u64(seed);
         for n in 0..JOBS {
+            if n % 3 == 0 {
+                self.groups.go_on(client).await?;
+            }
             let own = random.random_bool(0.4);
             let is_cancelled = n == 5 && round.is_multiple_of(2);
             let mut new = json!({
@@ -80,6 +88,7 @@ impl Poster {
             }
             self.acknowledged.lock().unwrap().insert(id, Acknowledged { own, runs: 1 });
             let again = failed.lock().unwrap().pop().filter(|_| random.random_bool(0.5));
+            let again = again.filter(|id| !self.groups.hold(id));
             if let Some(id) = again {
                 let path = format!("/api/v1/jobs/{id}/retry");
                 let answer = client.post(&path, &json!({})).await.ok()?;

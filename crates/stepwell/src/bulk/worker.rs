@@ -77,8 +77,10 @@ struct Place {
     after: Option<i64>,
     /// What came of the batches before this one.
     counts: Counts,
-    /// The jobs of this one.
+    /// The jobs of this one,
     batch: Vec<JobId>,
+    /// and the runs that they were in.
+    runs: Vec<u32>,
 }
 
 /// What came of one job.
@@ -120,7 +122,7 @@ impl BulkWorker {
             if batch.is_empty() {
                 continue;
             }
-            place.batch = batch;
+            (place.batch, place.runs) = batch.into_iter().unzip();
             cx.save_cursor(&place).await?;
             self.batch(cx, &mut place, false).await?;
         }
@@ -133,7 +135,7 @@ impl BulkWorker {
         cx: &Ctx<Payload>,
         place: &mut Place,
         asked_at: Timestamp,
-    ) -> PhaseResult<Option<Vec<JobId>>> {
+    ) -> PhaseResult<Option<Vec<(JobId, u32)>>> {
         let Payload { action, selection, .. } = cx.job();
         let Some(state) = action.passes().get(place.pass) else { return Ok(None) };
         let Some(filter) = selection.filter(*state) else {
@@ -148,11 +150,14 @@ impl BulkWorker {
         }
         let wanted =
             |job: &&JobRecord| selection.covers(job) && super::Selection::is_old_enough(job, asked_at);
-        Ok(Some(found.items.iter().filter(wanted).map(|job| job.id).collect()))
+        Ok(Some(found.items.iter().filter(wanted).map(|job| (job.id, job.run)).collect()))
     }
 
     async fn batch(&self, cx: &Ctx<Payload>, place: &mut Place, again: bool) -> PhaseResult<()> {
-        let each = place.batch.iter().map(|id| self.one(&cx.job().action, *id, again));
+        let each = place.batch.iter().enumerate().map(|(nth, id)| {
+            let before = place.runs.get(nth).copied().filter(|_| again);
+            self.one(&cx.job().action, *id, again, before)
+        });
         let mut counts = place.counts;
         let mut failed = Vec::new();
         for (id, outcome) in place.batch.iter().zip(future::join_all(each).await) {
@@ -173,16 +178,32 @@ impl BulkWorker {
         }
         place.counts = counts;
         place.batch.clear();
+        place.runs.clear();
         let note = serde_json::to_string(&counts).map_err(PhaseError::permanent)?;
         cx.progress_note(counts.sum(), cx.job().total.max(counts.sum()), note);
         Ok(())
     }
 
-    /// Does it to one job. `again`: it may have been done already, before a crash.
-    async fn one(&self, action: &BulkAction, id: JobId, again: bool) -> PhaseResult<Outcome> {
+    /// Does it to one job. `again`: it may have been done already, before a crash, when the job was in this run.
+    async fn one(
+        &self,
+        action: &BulkAction,
+        id: JobId,
+        again: bool,
+        run: Option<u32>,
+    ) -> PhaseResult<Outcome> {
         for nth in 1.. {
+            let mut fence = Fence::None;
+            if let (BulkAction::Retry { .. }, Some(run)) = (action, run) {
+                // A job that was retried may have failed again since, and looks as if it had not been.
+                let Some(job) = self.store.job(id).await? else { return Ok(Outcome::Done) };
+                if job.run > run {
+                    return Ok(Outcome::Done);
+                }
+                fence = Fence::Version(job.version);
+            }
             let commands = vec![action.command(self.cancel_grace)];
-            let error = match self.store.apply(Request { job: id, fence: Fence::None, commands }).await {
+            let error = match self.store.apply(Request { job: id, fence, commands }).await {
                 Ok(applied) => {
                     let ended_otherwise = *action == BulkAction::Cancel
                         && !matches!(applied.job.state, JobState::Cancelled | JobState::Cancelling);
@@ -194,6 +215,8 @@ impl BulkWorker {
                 () if error.is_wrong_state() || error.is_not_found() => {
                     return Ok(if again { Outcome::Done } else { Outcome::Skipped });
                 }
+                // It has changed since it was looked at.
+                () if error.is_version_mismatch() => {}
                 () if error.is_held() && nth < HELD_TRIES => tokio::time::sleep(HELD_PAUSE).await,
                 () if error.is_held() || is_about_the_job(&error) => {
                     return Ok(Outcome::Failed(error.to_string()));
@@ -227,7 +250,7 @@ mod tests {
         for _ in 0..2 {
             batch.push(stepwell.enqueue_untyped("note", stepwell_core::Json::null()).await.unwrap().id());
         }
-        let begun = Place { batch: batch.clone(), ..Place::default() };
+        let begun = Place { batch: batch.clone(), runs: vec![1; 2], ..Place::default() };
         for action in [
             BulkAction::Cancel,
             BulkAction::Retry { from_start: false },
@@ -245,6 +268,14 @@ mod tests {
             }
             if let BulkAction::Retry { .. } = action {
                 assert_eq!(stepwell.job(batch[0]).await.unwrap().run, 2, "it was retried once");
+                // Also if it has ended again when the batch is done again.
+                stepwell.cancel(batch[0]).await.unwrap();
+                let mut place = begun.clone();
+                worker.batch(&cx, &mut place, true).await.unwrap();
+                assert_eq!(place.counts, Counts { done: 2, ..Counts::default() });
+                let job = stepwell.job(batch[0]).await.unwrap();
+                assert_eq!((job.run, job.state), (2, JobState::Cancelled));
+                stepwell.retry(batch[0]).await.unwrap();
             }
         }
         // What is gone before it was touched was not deleted by this operation.
