@@ -46,6 +46,31 @@ fn a_token_is_made_used_and_revoked_and_sigterm_ends_it_in_order() {
 }
 
 #[test]
+fn several_servers_on_one_postgres_database_share_their_jobs_and_tokens() {
+    let (place, database) = (place(), stepwell_postgres_rig::Database::create().unwrap());
+    let url = database.url();
+    let worker = Serving::start_on(&url, place.path(), &["--demo"]);
+    let front = Serving::start_on(&url, place.path(), &[]);
+    let (code, token, told) = ended(place.path(), &["tokens", "create", "ci", "--store", &url, "--admin"]);
+    assert_eq!(code, 0, "{told}");
+    let answer = front.ask("POST", "/api/v1/jobs", token.trim(), r#"{"kind":"demo.steps","payload":{}}"#);
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    let path = format!("/api/v1/jobs/{}", body(&answer)["id"].as_str().unwrap());
+    let since = Instant::now();
+    loop {
+        let job = body(&front.ask("GET", &path, token.trim(), ""));
+        if job["state"] == "completed" {
+            break;
+        }
+        assert!(since.elapsed() < Duration::from_secs(30), "{job}");
+    }
+    for serving in [worker, front] {
+        let (code, told) = serving.end("-TERM");
+        assert_eq!(code, Some(0), "{told}");
+    }
+}
+
+#[test]
 fn without_a_token_it_is_for_loopback_only_and_without_tls_behind_a_proxy_only() {
     let place = place();
     let refused = |arguments: &[&str]| {

@@ -57,5 +57,5 @@ SELECT pg_current_xact_id()::text::bigint
 -- What became of a transaction: none if it is too old to be known.
 SELECT pg_xact_status($1::bigint::text::xid8)
 
--- name: part
+-- name: process
 SELECT pg_backend_pid()

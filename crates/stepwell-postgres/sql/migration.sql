@@ -5,9 +5,6 @@ SELECT pg_advisory_xact_lock(hashtextextended('stepwell.migration', 0))
 -- name: has_schema
 SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)
 
--- name: create_schema
-CREATE SCHEMA stepwell
-
 -- name: exists
 SELECT EXISTS (
     SELECT 1 FROM pg_class class JOIN pg_namespace namespace ON namespace.oid = class.relnamespace

@@ -318,7 +318,7 @@ impl Ledger {
         }
         self.dictionary.clear();
         self.day = i32::MIN;
-        let row = self.query_opt(CONNECT, sql!("meta", "part"), &[])?;
+        let row = self.query_opt(CONNECT, sql!("meta", "process"), &[])?;
         let part: i32 = row.map_or(Ok(0), |row| get(&row, 0, CONNECT))?;
         self.part = part.rem_euclid(crate::counters::PARTS);
         let row = self.query_opt(CONNECT, sql!("meta", "log"), &[])?;

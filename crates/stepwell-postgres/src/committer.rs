@@ -21,6 +21,7 @@ use crate::{
     ledger::{Ledger, Trouble, get},
     queue::{Queue, Taken},
     sql::sql,
+    wake::News,
 };
 
 /// How often a batch is run again because other transactions were in its way.
@@ -40,6 +41,8 @@ pub(crate) struct State {
     /// The last `pos` that is known to be committed.
     pub(crate) head: AtomicU64,
     pub(crate) closing: Closing,
+    /// What the other nodes are to be told.
+    pub(crate) news: News,
 }
 
 impl State {
@@ -53,7 +56,15 @@ impl State {
     pub(crate) fn listen(&self, listener: Listener) {
         self.listeners.write().unwrap_or_else(PoisonError::into_inner).push(listener);
     }
+    /// Tells this process and the other nodes what was committed here.
     pub(crate) fn tell(&self, change: Change) {
+        if change != Change::default() {
+            self.news.add(change);
+        }
+        self.announce(change);
+    }
+    /// Tells this process.
+    pub(crate) fn announce(&self, change: Change) {
         if change != Change::default() {
             for listener in self.listeners.read().unwrap_or_else(PoisonError::into_inner).iter() {
                 listener(change);

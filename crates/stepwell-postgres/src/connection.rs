@@ -3,13 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use foldhash::{HashMap, HashMapExt};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use stepwell_core::{Error, Result};
 use tokio::{
     runtime::{Builder, Runtime},
     time::timeout,
 };
-use tokio_postgres::{Client, Row, Statement, types::ToSql};
+use tokio_postgres::{
+    Client, Row, SimpleQueryMessage, Statement,
+    types::{ToSql, Type},
+};
 
 use crate::{
     error::{Failure, Kind},
@@ -33,6 +36,9 @@ impl<'a> Call<'a> {
     pub(crate) fn new(statement: &'static str) -> Self {
         Self { statement, params: Vec::new() }
     }
+    fn params(&self) -> Vec<Param<'_>> {
+        self.params.iter().map(|param| &**param as Param<'_>).collect()
+    }
     pub(crate) fn with(mut self, param: impl ToSql + Sync + 'a) -> Self {
         self.params.push(Box::new(param));
         self
@@ -48,20 +54,70 @@ pub(crate) struct Conn {
 
 struct Link {
     client: Client,
-    schema: Arc<str>,
+    target: Arc<Target>,
     statements: HashMap<&'static str, Statement>,
+    /// Whether a transaction is open.
+    open: bool,
 }
 
 type Asked<T> = std::result::Result<T, tokio_postgres::Error>;
 
+/// How a statement is sent: by its name on this connection, or with its text and the types of its parameters where a
+/// pooler may hand the connection on, and a name would mean something else on the next one.
+enum Prepared {
+    Named(Statement),
+    Typed(Arc<(String, Vec<Type>)>),
+}
+
 impl Link {
-    async fn prepared(&mut self, statement: &'static str) -> Asked<Statement> {
-        if let Some(prepared) = self.statements.get(statement) {
-            return Ok(prepared.clone());
+    async fn prepared(&mut self, statement: &'static str) -> Asked<Prepared> {
+        if self.target.is_pooled() {
+            return self.typed(statement).await.map(Prepared::Typed);
         }
-        let prepared = self.client.prepare(&sql::render(statement, &self.schema)).await?;
+        if let Some(prepared) = self.statements.get(statement) {
+            return Ok(Prepared::Named(prepared.clone()));
+        }
+        let prepared = self.client.prepare(&sql::render(statement, &self.target.schema)).await?;
         self.statements.insert(statement, prepared.clone());
-        Ok(prepared)
+        Ok(Prepared::Named(prepared))
+    }
+    /// Asks the database for the types, once for all connections. The name that this takes is given back before the
+    /// transaction ends, and with it the connection.
+    async fn typed(&mut self, statement: &'static str) -> Asked<Arc<(String, Vec<Type>)>> {
+        if let Some(typed) = self.target.typed(statement) {
+            return Ok(typed);
+        }
+        if !self.open {
+            self.client.batch_execute("BEGIN").await?;
+        }
+        let text = sql::render(statement, &self.target.schema);
+        let types = self.client.prepare(&text).await.map(|prepared| prepared.params().to_vec());
+        if !self.open {
+            self.client.batch_execute("ROLLBACK").await?;
+        }
+        Ok(self.target.keep_typed(statement, (text, types?)))
+    }
+    async fn query(&self, prepared: &Prepared, params: &[Param<'_>]) -> Asked<Vec<Row>> {
+        match prepared {
+            Prepared::Named(prepared) => self.client.query(prepared, params).await,
+            Prepared::Typed(typed) => self.client.query_typed(&typed.0, &with_types(params, &typed.1)).await,
+        }
+    }
+    async fn execute(&self, prepared: &Prepared, params: &[Param<'_>]) -> Asked<u64> {
+        match prepared {
+            Prepared::Named(prepared) => self.client.execute(prepared, params).await,
+            Prepared::Typed(typed) => {
+                self.client.execute_typed(&typed.0, &with_types(params, &typed.1)).await
+            }
+        }
+    }
+    async fn run(&mut self, text: &str) -> Asked<()> {
+        if text.starts_with("BEGIN") {
+            self.open = true;
+        } else if matches!(text, "COMMIT" | "ROLLBACK") {
+            self.open = false;
+        }
+        self.client.batch_execute(text).await
     }
     /// Asks everything at once: the answers come back together. After the first failure nothing more is answered.
     async fn together(&mut self, begin: Option<&str>, calls: &[Call<'_>]) -> Asked<Vec<Vec<Row>>> {
@@ -69,21 +125,26 @@ impl Link {
         for call in calls {
             prepared.push(self.prepared(call.statement).await?);
         }
-        let client = &self.client;
-        let asked = calls.iter().zip(&prepared).map(|(call, prepared)| async move {
-            let params: Vec<Param<'_>> = call.params.iter().map(|param| &**param as Param<'_>).collect();
-            client.query(prepared, &params).await
-        });
+        self.open |= begin.is_some();
+        let link = &*self;
+        let asked = calls
+            .iter()
+            .zip(&prepared)
+            .map(|(call, prepared)| async move { link.query(prepared, &call.params()).await });
         let begin = async {
             match begin {
-                Some(begin) => client.batch_execute(begin).await,
+                Some(begin) => link.client.batch_execute(begin).await,
                 None => Ok(()),
             }
         };
-        let (begun, answers) = futures_util::future::join(begin, join_all(asked)).await;
+        let (begun, answers) = join(begin, join_all(asked)).await;
         begun?;
         answers.into_iter().collect()
     }
+}
+
+fn with_types<'a>(params: &[Param<'a>], types: &[Type]) -> Vec<(Param<'a>, Type)> {
+    params.iter().copied().zip(types.iter().cloned()).collect()
 }
 
 impl Conn {
@@ -108,15 +169,18 @@ impl Conn {
             return Ok(false);
         }
         self.link = None;
-        let Target { config, tls, schema, .. } = &*self.target;
+        let target = self.target.clone();
         let client = self.runtime.block_on(async {
-            let (client, connection) =
-                timeout(ANSWER_MAX, config.connect(tls.clone())).await.map_err(|_| Failure::Late)??;
+            let connecting = target.config.connect(target.tls.clone());
+            let (client, connection) = tokio::select! {
+                connected = timeout(ANSWER_MAX, connecting) => connected.map_err(|_| Failure::Late)??,
+                () = target.ended() => return Err(Failure::Unconnected),
+            };
             // It ends with the client, and whatever it fails with, the client is told.
             tokio::spawn(connection);
             Ok::<_, Failure>(client)
         })?;
-        self.link = Some(Link { client, schema: schema.clone(), statements: HashMap::new() });
+        self.link = Some(Link { client, target, statements: HashMap::new(), open: false });
         Ok(true)
     }
     /// Gives the connection up, whatever it was doing.
@@ -126,11 +190,18 @@ impl Conn {
 
     fn ask<T>(&mut self, work: impl AsyncFnOnce(&mut Link) -> Asked<T>) -> std::result::Result<T, Failure> {
         let Some(link) = &mut self.link else { return Err(Failure::Unconnected) };
-        let answer = self.runtime.block_on(async { timeout(ANSWER_MAX, work(link)).await });
+        let target = &self.target;
+        let answer = self.runtime.block_on(async {
+            tokio::select! {
+                answer = timeout(ANSWER_MAX, work(link)) => {
+                    answer.map_err(|_| Failure::Late)?.map_err(Failure::Database)
+                }
+                () = target.ended() => Err(Failure::Unconnected),
+            }
+        });
         let failure = match answer {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => Failure::Database(error),
-            Err(_) => Failure::Late,
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
         };
         if failure.kind() == Kind::Lost {
             self.link = None;
@@ -146,7 +217,7 @@ impl Conn {
     ) -> std::result::Result<Vec<Row>, Failure> {
         self.ask(async |link| {
             let prepared = link.prepared(statement).await?;
-            link.client.query(&prepared, params).await
+            link.query(&prepared, params).await
         })
     }
     /// Asks for at most one row.
@@ -165,17 +236,27 @@ impl Conn {
     ) -> std::result::Result<u64, Failure> {
         self.ask(async |link| {
             let prepared = link.prepared(statement).await?;
-            link.client.execute(&prepared, params).await
+            link.execute(&prepared, params).await
         })
     }
     /// Runs statements that have no parameters and give no rows.
     pub(crate) fn run(&mut self, text: &str) -> std::result::Result<(), Failure> {
-        self.ask(async |link| link.client.batch_execute(text).await)
+        self.ask(async |link| link.run(text).await)
     }
     /// Runs the text of a file.
     pub(crate) fn run_file(&mut self, text: &str) -> std::result::Result<(), Failure> {
-        let text = sql::render(text, self.schema());
+        let text = sql::render(text, &self.target.schema);
         self.run(&text)
+    }
+    /// The one value that a statement without parameters gives, as text, asked for without a name.
+    pub(crate) fn value(&mut self, statement: &'static str) -> std::result::Result<Option<String>, Failure> {
+        self.ask(async |link| {
+            let messages = link.client.simple_query(statement).await?;
+            Ok(messages.into_iter().find_map(|message| match message {
+                SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+                _ => None,
+            }))
+        })
     }
     /// Asks everything at once, after `begin` if it is given.
     pub(crate) fn together(
@@ -189,20 +270,19 @@ impl Conn {
     pub(crate) fn commit(&mut self, last: Option<&Call<'_>>) -> std::result::Result<Option<Row>, Failure> {
         self.ask(async |link| {
             let Some(last) = last else {
-                link.client.batch_execute("COMMIT").await?;
+                link.run("COMMIT").await?;
                 return Ok(None);
             };
             let prepared = link.prepared(last.statement).await?;
-            let params: Vec<Param<'_>> = last.params.iter().map(|param| &**param as Param<'_>).collect();
-            let (answer, committed) = futures_util::future::join(
-                link.client.query_one(&prepared, &params),
-                link.client.batch_execute("COMMIT"),
-            )
-            .await;
+            link.open = false;
+            let link = &*link;
+            let params = last.params();
+            let committing = link.client.batch_execute("COMMIT");
+            let (answer, committed) = join(link.query(&prepared, &params), committing).await;
             // If the question failed, what follows it was a rollback.
             let answer = answer?;
             committed?;
-            Ok(Some(answer))
+            Ok(answer.into_iter().next())
         })
     }
 }

@@ -12,6 +12,7 @@
 //! - `ledger` and `tables`: the tables inside a write transaction; `counters`, `dictionary`: what is kept in memory for
 //!   them; `pending`: what is decided and not sent yet.
 //! - `read`, `list`, `events`: the readers.
+//! - `wake`: what other nodes wrote.
 //! - `session`, `beat`: who is alive; `maintain`: what is done about those who are not.
 //! - `damaged`: rows that cannot be decoded.
 //! - `error`, `sql`: PostgreSQL's words, and ours for it.
@@ -41,6 +42,7 @@ mod store;
 mod tables;
 mod target;
 mod tls;
+mod wake;
 
 pub use options::{Durability, PostgresOptions};
 pub use store::Postgres;

@@ -75,7 +75,7 @@ fn apply(
         let schema = conn.schema().to_owned();
         let there = conn.query_opt(sql!("migration", "has_schema"), &[&schema])?;
         if !there.map_or(Ok(false), |row| row.try_get(0))? {
-            conn.run_file(sql!("migration", "create_schema"))?;
+            conn.run(&format!("CREATE SCHEMA {schema}"))?;
         }
         conn.run_file(sql!("migration", "create"))?;
     }

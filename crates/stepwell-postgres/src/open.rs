@@ -1,6 +1,6 @@
 //! In which order everything is checked and started.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::{Arc, Mutex, atomic::Ordering};
 
 use stepwell_core::{Clock, Error, Result, Timestamp, store::Description};
 use uuid::Uuid;
@@ -18,6 +18,7 @@ use crate::{
     sql::sql,
     store::Postgres,
     target::Target,
+    wake,
 };
 
 impl Postgres {
@@ -43,6 +44,7 @@ impl Postgres {
         let target = Arc::new(Target::new(options)?);
         let mut conn = Conn::new(target.clone())?;
         conn.connect().map_err(error::of("connect to the database"))?;
+        target.set_pooled(is_pooled(&mut conn, &target)?);
         let shown = time(&mut conn)?;
         let clock = options.clock.clone().unwrap_or_else(|| Clock::following(shown));
         migrate::run(&mut conn, options.generation, clock.now())?;
@@ -77,9 +79,28 @@ impl Postgres {
         let connections =
             (0..options.readers.max(1)).map(|_| Conn::new(target.clone())).collect::<Result<_>>()?;
         let readers = Readers::spawn(connections, options.busy_deadline)?;
+        let wake = wake::start(target.clone(), state.clone(), clock.clone())?;
         let sessions = Arc::new(Sessions::new(options.session_ttl, clock.clone()));
-        Ok(Self::new(state, committers, readers, beats, sessions, clock, description))
+        let (committers, wake) = (Mutex::new(committers), Mutex::new(Some(wake)));
+        Ok(Self { state, target, committers, wake, readers, beats, sessions, clock, description })
     }
+}
+
+/// Whether a pooler hands connections on after each transaction: one connection of ours is now this server process and
+/// now that one, or two are the same. What was prepared under a name would then mean something else the next time.
+fn is_pooled(conn: &mut Conn, target: &Arc<Target>) -> Result<bool> {
+    let failed = error::of("look for a pooler");
+    let mut other = Conn::new(target.clone())?;
+    other.connect().map_err(&failed)?;
+    let process = |conn: &mut Conn| conn.value(sql!("meta", "process")).map_err(&failed);
+    let mut seen = [Vec::new(), Vec::new()];
+    // Not by turns: a pooler that goes round among two would answer each of ours with its own.
+    for nth in [0, 1, 1, 0, 0, 1, 1, 1, 0] {
+        seen[nth].push(process(if nth == 0 { &mut *conn } else { &mut other })?);
+    }
+    let [here, there] = seen;
+    let one_each = here.iter().all(|one| *one == here[0]) && there.iter().all(|one| *one == there[0]);
+    Ok(!one_each || here[0] == there[0])
 }
 
 /// The database's time.

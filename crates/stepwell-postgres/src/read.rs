@@ -131,6 +131,9 @@ impl Reader {
         loop {
             self.lost = false;
             let answer = self.snapshot(&question);
+            if self.conn.target().has_ended() {
+                return Err(Error::closed());
+            }
             if !self.lost || answer.as_ref().err().is_some_and(Error::is_refused) {
                 return answer;
             }

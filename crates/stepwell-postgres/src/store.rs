@@ -4,6 +4,7 @@ use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use stepwell_core::{
@@ -34,17 +35,23 @@ use crate::{
     maintain::{self, STEP_MAX},
     read::{Reader, Readers},
     session::Sessions,
+    target::Target,
 };
+
+/// How often a store that closes looks whether everything is written.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// A store on a PostgreSQL database.
 pub struct Postgres {
-    state: Arc<State>,
-    committers: Mutex<Vec<JoinHandle<()>>>,
-    readers: Readers,
-    beats: Beats,
-    sessions: Arc<Sessions>,
-    clock: Clock,
-    description: Description,
+    pub(crate) state: Arc<State>,
+    pub(crate) target: Arc<Target>,
+    pub(crate) committers: Mutex<Vec<JoinHandle<()>>>,
+    pub(crate) wake: Mutex<Option<JoinHandle<()>>>,
+    pub(crate) readers: Readers,
+    pub(crate) beats: Beats,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) clock: Clock,
+    pub(crate) description: Description,
 }
 
 impl fmt::Debug for Postgres {
@@ -54,18 +61,6 @@ impl fmt::Debug for Postgres {
 }
 
 impl Postgres {
-    pub(crate) fn new(
-        state: Arc<State>,
-        committers: Vec<JoinHandle<()>>,
-        readers: Readers,
-        beats: Beats,
-        sessions: Arc<Sessions>,
-        clock: Clock,
-        description: Description,
-    ) -> Self {
-        Self { state, committers: Mutex::new(committers), readers, beats, sessions, clock, description }
-    }
-
     /// Transactions that were committed since the store was opened, for measurements: many operations share one.
     #[must_use]
     pub fn commits(&self) -> u64 {
@@ -329,10 +324,17 @@ impl Postgres {
     fn end(&self) {
         self.state.closing.begin();
         self.state.queue.close();
+        let mut committers = self.committers.lock().unwrap_or_else(PoisonError::into_inner);
+        // What waits is still written, if that is possible soon. After that nobody waits for the database any more.
+        while !self.state.closing.is_over() && !committers.iter().all(JoinHandle::is_finished) {
+            std::thread::sleep(LOOK);
+        }
+        self.target.end();
         self.beats.close();
         self.readers.close();
-        for committer in self.committers.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            drop(committer.join());
+        let wake = self.wake.lock().unwrap_or_else(PoisonError::into_inner).take();
+        for thread in committers.drain(..).chain(wake) {
+            drop(thread.join());
         }
     }
 }

@@ -1,9 +1,17 @@
 //! Where the database is, and how a connection to it is made.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use foldhash::HashMap;
 use stepwell_core::{Error, Result};
-use tokio_postgres::{Config, config::TargetSessionAttrs};
+use tokio::sync::watch;
+use tokio_postgres::{Config, config::TargetSessionAttrs, types::Type};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{
@@ -16,13 +24,20 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// After this long without an answer, a connection on which something was sent is given up by the system.
 const SILENCE_MAX: Duration = Duration::from_secs(20);
 
+/// A statement as it is sent, and the types of its parameters.
+type Typed = Arc<(String, Vec<Type>)>;
+
 /// What every connection of a store has in common.
-#[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) config: Config,
     pub(crate) tls: MakeRustlsConnect,
     pub(crate) schema: Arc<str>,
     pub(crate) durability: Durability,
+    /// Whether a pooler hands connections on after each transaction, as far as was seen.
+    pooled: AtomicBool,
+    typed: Mutex<HashMap<&'static str, Typed>>,
+    /// Whether the store has closed: nobody waits for an answer any more.
+    ended: watch::Sender<bool>,
 }
 
 impl Target {
@@ -48,7 +63,42 @@ impl Target {
         config.keepalives_idle(SILENCE_MAX);
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         let tls = MakeRustlsConnect::new(mode.client()?);
-        Ok(Self { config, tls, schema: options.schema.as_str().into(), durability: options.durability })
+        Ok(Self {
+            config,
+            tls,
+            schema: options.schema.as_str().into(),
+            durability: options.durability,
+            pooled: AtomicBool::new(false),
+            typed: Mutex::default(),
+            ended: watch::Sender::new(false),
+        })
+    }
+
+    /// From now on no connection is of any use.
+    pub(crate) fn end(&self) {
+        self.ended.send_replace(true);
+    }
+    pub(crate) fn has_ended(&self) -> bool {
+        *self.ended.borrow()
+    }
+    /// Comes back when it has ended.
+    pub(crate) async fn ended(&self) {
+        // The sender is here for as long as this is.
+        drop(self.ended.subscribe().wait_for(|ended| *ended).await);
+    }
+    /// Whether nothing that belongs to a session outlives a transaction.
+    pub(crate) fn is_pooled(&self) -> bool {
+        self.pooled.load(Ordering::Relaxed)
+    }
+    pub(crate) fn set_pooled(&self, pooled: bool) {
+        self.pooled.store(pooled, Ordering::Relaxed);
+    }
+    pub(crate) fn typed(&self, statement: &'static str) -> Option<Typed> {
+        self.typed.lock().unwrap_or_else(PoisonError::into_inner).get(statement).cloned()
+    }
+    pub(crate) fn keep_typed(&self, statement: &'static str, typed: (String, Vec<Type>)) -> Typed {
+        let mut known = self.typed.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(statement).or_insert_with(|| Arc::new(typed)).clone()
     }
 
     /// The database for people, without a password.

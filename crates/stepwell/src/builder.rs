@@ -18,10 +18,12 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {
-    /// It is on disk: SQLite's `synchronous=FULL`. A power loss takes nothing that was acknowledged.
+    /// It is on disk: SQLite's `synchronous=FULL`, PostgreSQL's `synchronous_commit` as the server has it. A power loss
+    /// takes nothing that was acknowledged.
     #[default]
     Full,
-    /// It survives a crash of the process, but a power loss may take the last seconds: `synchronous=NORMAL`.
+    /// It survives a crash of the process, but a power loss may take the last seconds: `synchronous=NORMAL`,
+    /// `synchronous_commit=off`.
     Relaxed,
 }
 
@@ -33,6 +35,13 @@ pub(crate) enum Backend {
         durability: Durability,
         busy_deadline: Option<Duration>,
         allow_network_file_system: bool,
+    },
+    #[cfg(feature = "postgres")]
+    Postgres {
+        url: String,
+        schema: Option<String>,
+        durability: Durability,
+        busy_deadline: Option<Duration>,
     },
 }
 
@@ -126,22 +135,35 @@ impl Builder {
         self
     }
     /// What an acknowledgement means: [`Durability::Full`] unless set. Of no effect in memory.
-    #[cfg_attr(not(feature = "sqlite"), expect(unused_mut, unused_variables))]
+    #[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), expect(unused_variables))]
     pub fn durability(mut self, wanted: Durability) -> Self {
-        #[cfg(feature = "sqlite")]
-        if let Backend::Sqlite { durability, .. } = &mut self.backend {
-            *durability = wanted;
+        match &mut self.backend {
+            Backend::Memory => {}
+            #[cfg(feature = "sqlite")]
+            Backend::Sqlite { durability, .. } => *durability = wanted,
+            #[cfg(feature = "postgres")]
+            Backend::Postgres { durability, .. } => *durability = wanted,
         }
         self
     }
-    /// How long a call may wait for the write lock of the file: 30 s unless set. Then it answers that the store is
-    /// busy,
-    /// and names who holds the lock. Of no effect in memory.
-    #[cfg_attr(not(feature = "sqlite"), expect(unused_mut, unused_variables))]
+    /// How long a call may wait for the write lock of the file, or for the database: 30 s unless set. Then it answers
+    /// that the store is busy, and why. Of no effect in memory.
+    #[cfg_attr(not(any(feature = "sqlite", feature = "postgres")), expect(unused_variables))]
     pub fn busy_deadline(mut self, deadline: Duration) -> Self {
-        #[cfg(feature = "sqlite")]
-        if let Backend::Sqlite { busy_deadline, .. } = &mut self.backend {
-            *busy_deadline = Some(deadline);
+        match &mut self.backend {
+            Backend::Memory => {}
+            #[cfg(feature = "sqlite")]
+            Backend::Sqlite { busy_deadline, .. } => *busy_deadline = Some(deadline),
+            #[cfg(feature = "postgres")]
+            Backend::Postgres { busy_deadline, .. } => *busy_deadline = Some(deadline),
+        }
+        self
+    }
+    /// The schema of a PostgreSQL database that everything lives in: `stepwell` unless set. Of no effect elsewhere.
+    #[cfg(feature = "postgres")]
+    pub fn schema(mut self, name: impl Into<String>) -> Self {
+        if let Backend::Postgres { schema, .. } = &mut self.backend {
+            *schema = Some(name.into());
         }
         self
     }
@@ -201,8 +223,8 @@ impl Builder {
     /// [`Stepwell::start`].
     ///
     /// # Errors
-    /// If a plan is wrong or two workers are registered for one kind; if the file cannot be opened or written, is not a
-    /// database, or has a newer schema; or if it lies on a network file system.
+    /// If a plan is wrong or two workers are registered for one kind; if the file or the database cannot be opened or
+    /// written, is none, or has a newer schema; or if the file lies on a network file system.
     pub async fn open(mut self) -> Result<Stepwell> {
         if let Some(mistake) = self.mistake.take() {
             return Err(mistake);
@@ -309,6 +331,26 @@ async fn open_store(
             }
             // Opening may check the whole file, which takes as long as it takes.
             let opened = tokio::task::spawn_blocking(move || stepwell_sqlite::Sqlite::open(options)).await;
+            let store = opened.map_err(|error| Error::storage("open the store", error))??;
+            Ok(Arc::new(store))
+        }
+        #[cfg(feature = "postgres")]
+        Backend::Postgres { url, schema, durability, busy_deadline } => {
+            let mut options = stepwell_postgres::PostgresOptions::new(url, entropy.generation());
+            options.clock = clock;
+            options.session_ttl = lease_ttl;
+            options.durability = match durability {
+                Durability::Full => stepwell_postgres::Durability::Full,
+                Durability::Relaxed => stepwell_postgres::Durability::Relaxed,
+            };
+            if let Some(schema) = schema {
+                options.schema = schema;
+            }
+            if let Some(deadline) = busy_deadline {
+                options.busy_deadline = deadline;
+            }
+            let opened =
+                tokio::task::spawn_blocking(move || stepwell_postgres::Postgres::open(&options)).await;
             let store = opened.map_err(|error| Error::storage("open the store", error))??;
             Ok(Arc::new(store))
         }

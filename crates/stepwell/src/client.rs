@@ -49,6 +49,18 @@ impl Stepwell {
             allow_network_file_system: false,
         })
     }
+    /// A queue in a PostgreSQL database, in a schema of its own, which is made if it does not exist.
+    ///
+    /// Any number of processes on any machines may open one: the workers of each take part, and wake each other.
+    #[cfg(feature = "postgres")]
+    pub fn postgres(url: impl Into<String>) -> Builder {
+        Builder::new(Backend::Postgres {
+            url: url.into(),
+            schema: None,
+            durability: crate::builder::Durability::Full,
+            busy_deadline: None,
+        })
+    }
     pub(crate) fn new(engine: Arc<Engine>) -> Self {
         let lifeline = Arc::new(Lifeline(engine.clone()));
         Self { engine, _lifeline: lifeline }

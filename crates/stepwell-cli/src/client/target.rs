@@ -22,7 +22,7 @@ pub(crate) struct Target {
     /// The server, http://127.0.0.1:7717 unless set. [env: STEPWELL_SERVER]
     #[arg(long, global = true, value_name = "URL", conflicts_with = "store", value_parser = server)]
     server: Option<Url>,
-    /// A store in place of a server: sqlite:PATH. [env: STEPWELL_STORE]
+    /// A store in place of a server: sqlite:PATH, or postgres://USER@HOST/DATABASE. [env: STEPWELL_STORE]
     #[arg(long, global = true, value_name = "STORE")]
     store: Option<StoreAddress>,
     /// The file with the server's token. [env: STEPWELL_TOKEN_FILE, or the token itself in STEPWELL_TOKEN]

@@ -13,7 +13,7 @@ use crate::{
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Where jobs are stored: sqlite:PATH. The file is made if it does not exist.
+    /// Where jobs are stored: sqlite:PATH, a file that is made if it does not exist, or postgres://USER@HOST/DATABASE.
     #[arg(long, value_name = "STORE", env = "STEPWELL_STORE")]
     store: StoreAddress,
     /// The address to listen on.

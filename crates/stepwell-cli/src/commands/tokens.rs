@@ -38,7 +38,7 @@ enum Command {
 struct Create {
     /// What people call it.
     name: String,
-    /// Where the queue is stored: sqlite:PATH.
+    /// Where the queue is stored: sqlite:PATH, or postgres://USER@HOST/DATABASE.
     #[arg(long, value_name = "STORE", env = "STEPWELL_STORE")]
     store: StoreAddress,
     /// What it may do: jobs:read, jobs:enqueue, jobs:manage, queues:read, queues:manage, events:read, webhooks:read,
@@ -64,7 +64,7 @@ struct Create {
 
 #[derive(clap::Args)]
 struct List {
-    /// Where the queue is stored: sqlite:PATH.
+    /// Where the queue is stored: sqlite:PATH, or postgres://USER@HOST/DATABASE.
     #[arg(long, value_name = "STORE", env = "STEPWELL_STORE")]
     store: StoreAddress,
     /// Prints a JSON array.
@@ -76,7 +76,7 @@ struct List {
 struct Revoke {
     /// The part of the token between the underscores, as `list` shows it.
     id: String,
-    /// Where the queue is stored: sqlite:PATH.
+    /// Where the queue is stored: sqlite:PATH, or postgres://USER@HOST/DATABASE.
     #[arg(long, value_name = "STORE", env = "STEPWELL_STORE")]
     store: StoreAddress,
 }

@@ -42,7 +42,11 @@ pub struct Serving {
 
 impl Serving {
     pub fn start(place: &Path, arguments: &[&str]) -> Self {
-        let all = [&["serve", "--store", "sqlite:app.db", "--listen", "127.0.0.1:0"], arguments].concat();
+        Self::start_on("sqlite:app.db", place, arguments)
+    }
+    /// Starts it on a store.
+    pub fn start_on(store: &str, place: &Path, arguments: &[&str]) -> Self {
+        let all = [&["serve", "--store", store, "--listen", "127.0.0.1:0"], arguments].concat();
         Self::of(stepwell(place, &all))
     }
     /// Starts it by a command, and waits until it serves.

@@ -1,0 +1,286 @@
+//! What other nodes wrote: they say so, and if that is not heard, the log shows it.
+//!
+//! What a node commits it tells the others by `NOTIFY`, apart from its transactions and not more often than every few
+//! milliseconds: each notification takes a lock that all committers of the database share. Whoever hears nothing, such
+//! as a node behind a pooler, looks by itself.
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream};
+use stepwell_core::{Clock, Error, Result, Timestamp, store::Change, time::Stopwatch};
+use tokio::{
+    runtime::Builder,
+    sync::{Notify, mpsc},
+    time::{sleep, timeout},
+};
+use tokio_postgres::{AsyncMessage, Client, types::Type};
+
+use crate::{committer::State, error::Failure, sql, sql::sql, target::Target};
+
+/// The shortest time between two notifications of one node.
+const SPACING: Duration = Duration::from_millis(20);
+/// How often a node looks by itself that hears the others.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often one does that does not.
+const LOOK_DEAF: Duration = Duration::from_millis(200);
+/// How often the database's clock is read.
+const SAMPLE: Duration = Duration::from_secs(30);
+/// How long an answer may take.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// The pause after the first failure to connect; it doubles up to the second.
+const PAUSE: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
+
+/// What this node has to tell the others.
+#[derive(Default)]
+pub(crate) struct News {
+    change: Mutex<Change>,
+    woken: Notify,
+}
+
+impl News {
+    /// Adds what was committed.
+    pub(crate) fn add(&self, change: Change) {
+        let mut news = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        *news = Change {
+            ready: news.ready || change.ready,
+            due: news.due.into_iter().chain(change.due).min(),
+            cancelling: news.cancelling || change.cancelling,
+            events: news.events || change.events,
+            foreign: false,
+        };
+        drop(news);
+        self.woken.notify_one();
+    }
+    fn take(&self) -> Change {
+        std::mem::take(&mut *self.change.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A change as it is told: who tells it, what it is, and how far the log goes.
+fn encode(node: &str, change: Change, head: u64) -> String {
+    let bits = u8::from(change.ready) | u8::from(change.cancelling) << 1 | u8::from(change.events) << 2;
+    let due = change.due.map_or_else(String::new, |due| due.as_micros().to_string());
+    format!("{node} {bits} {due} {head}")
+}
+
+/// The opposite; none if it makes no sense, as what anybody else may send there.
+fn decode(text: &str) -> Option<(&str, Change, u64)> {
+    let mut words = text.split(' ');
+    let (node, bits, due, head) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    let bits: u8 = bits.parse().ok()?;
+    let due = if due.is_empty() { None } else { Some(Timestamp::from_micros(due.parse().ok()?)) };
+    let change = Change {
+        ready: bits & 1 != 0,
+        due,
+        cancelling: bits & 2 != 0,
+        events: bits & 4 != 0,
+        foreign: false,
+    };
+    Some((node, change, head.parse().ok()?))
+}
+
+/// Starts the thread. It ends with the store.
+pub(crate) fn start(target: Arc<Target>, state: Arc<State>, clock: Clock) -> Result<JoinHandle<()>> {
+    let failed = |error: std::io::Error| Error::storage("start the thread that listens", error);
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let thread = std::thread::Builder::new().name("stepwell-wake".into());
+    let thread = thread.spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                () = serve(&target, &state, &clock) => {}
+                () = target.ended() => {}
+            }
+        });
+    });
+    thread.map_err(failed)
+}
+
+async fn serve(target: &Target, state: &State, clock: &Clock) {
+    let mut pause = PAUSE[0];
+    loop {
+        match Ear::open(target).await {
+            Ok(mut ear) => {
+                pause = PAUSE[0];
+                // Anything may have happened while nobody listened.
+                state.announce(Change { foreign: true, ..Change::default() });
+                // Whatever it fails with, the next connection begins where this one ended.
+                let Err(failure) = ear.listen(state, clock).await;
+                tracing::debug!(%failure, "the connection that listens was lost; it is made again");
+            }
+            // The committers say why, to those who wait for an answer.
+            Err(_) => {
+                sleep(pause).await;
+                pause = (2 * pause).min(PAUSE[1]);
+            }
+        }
+    }
+}
+
+/// A connection that listens.
+struct Ear {
+    client: Client,
+    heard: mpsc::UnboundedReceiver<String>,
+    /// The schema's name: what is told in one is of no use in another.
+    channel: Arc<str>,
+    node: String,
+    pooled: bool,
+    /// Whether it has heard anything, if only itself.
+    hears: bool,
+    looked: Look,
+}
+
+/// The two statements, as they are sent.
+struct Look {
+    look: String,
+    tell: String,
+    clock: String,
+}
+
+impl Ear {
+    async fn open(target: &Target) -> std::result::Result<Self, Failure> {
+        let connecting = target.config.connect(target.tls.clone());
+        let (client, mut connection) = timeout(ANSWER_MAX, connecting).await.map_err(|_| Failure::Late)??;
+        let (sender, heard) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let mut messages = stream::poll_fn(move |context| connection.poll_message(context));
+            // The client is told of its end by itself.
+            while let Some(Ok(message)) = messages.next().await {
+                if let AsyncMessage::Notification(said) = message
+                    && sender.send(said.payload().to_owned()).is_err()
+                {
+                    return;
+                }
+            }
+        });
+        let render = |statement| sql::render(statement, &target.schema);
+        let looked = Look {
+            look: render(sql!("wake", "look")),
+            tell: render(sql!("wake", "tell")),
+            clock: render(sql!("clock", "read")),
+        };
+        let rows = client.query_typed(sql!("meta", "process"), &[]).await?;
+        let process: i32 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
+        let (channel, pooled) = (target.schema.clone(), target.is_pooled());
+        let node = format!("{}-{process}", std::process::id());
+        let ear = Self { client, heard, channel, node, pooled, hears: false, looked };
+        if !pooled {
+            let listen = format!("LISTEN {}", ear.channel);
+            timeout(ANSWER_MAX, ear.client.batch_execute(&listen)).await.map_err(|_| Failure::Late)??;
+        }
+        Ok(ear)
+    }
+
+    async fn listen(&mut self, state: &State, clock: &Clock) -> std::result::Result<Infallible, Failure> {
+        let (looking, sampling) = (sleep(Duration::ZERO), sleep(Duration::ZERO));
+        tokio::pin!(looking, sampling);
+        let mut told = Stopwatch::start();
+        loop {
+            tokio::select! {
+                heard = self.heard.recv() => match heard {
+                    Some(text) => self.hear(&text, state),
+                    None => return Err(Failure::Unconnected),
+                },
+                () = state.news.woken.notified() => {
+                    // What comes in the meantime goes with it.
+                    sleep(SPACING.saturating_sub(told.elapsed())).await;
+                    self.tell(state).await?;
+                    told = Stopwatch::start();
+                }
+                () = &mut looking => {
+                    self.look(state).await?;
+                    looking.set(sleep(self.until_next_look()));
+                }
+                () = &mut sampling => {
+                    self.sample(clock).await?;
+                    sampling.set(sleep(SAMPLE));
+                }
+            }
+        }
+    }
+
+    /// A little more for some than for others, so that nodes that were started together do not look together.
+    fn until_next_look(&self) -> Duration {
+        let look = if self.hears { LOOK } else { LOOK_DEAF };
+        let share = self.node.bytes().fold(0_u32, |sum, byte| (sum * 31 + u32::from(byte)) % 100);
+        look + look * share / 400
+    }
+
+    async fn tell(&mut self, state: &State) -> std::result::Result<(), Failure> {
+        let change = state.news.take();
+        if self.pooled || change == Change::default() {
+            return Ok(());
+        }
+        let text = encode(&self.node, change, state.head.load(Ordering::SeqCst));
+        let params: [(crate::connection::Param<'_>, Type); 2] =
+            [(&&*self.channel, Type::TEXT), (&text, Type::TEXT)];
+        let telling = self.client.query_typed(&self.looked.tell, &params);
+        timeout(ANSWER_MAX, telling).await.map_err(|_| Failure::Late)??;
+        Ok(())
+    }
+
+    fn hear(&mut self, text: &str, state: &State) {
+        self.hears = true;
+        let Some((node, change, head)) = decode(text) else { return };
+        if node != self.node {
+            state.head.fetch_max(head, Ordering::SeqCst);
+            state.announce(change);
+        }
+    }
+
+    /// What is found without having been heard of may be anything.
+    async fn look(&mut self, state: &State) -> std::result::Result<(), Failure> {
+        let looking = self.client.query_typed(&self.looked.look, &[]);
+        let rows = timeout(ANSWER_MAX, looking).await.map_err(|_| Failure::Late)??;
+        let Some(row) = rows.first() else { return Ok(()) };
+        let (head, inbox): (i64, bool) = (row.try_get(0)?, row.try_get(1)?);
+        let head = head.cast_unsigned();
+        let known = state.head.fetch_max(head, Ordering::SeqCst);
+        let grown = head > known;
+        state.announce(Change { ready: grown, due: None, cancelling: grown, events: grown, foreign: inbox });
+        Ok(())
+    }
+
+    async fn sample(&mut self, clock: &Clock) -> std::result::Result<(), Failure> {
+        let reading = self.client.query_typed(&self.looked.clock, &[]);
+        let rows = timeout(ANSWER_MAX, reading).await.map_err(|_| Failure::Late)??;
+        if let Some(row) = rows.first() {
+            clock.follow(Timestamp::from_micros(row.try_get(0)?));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_is_what_is_heard() {
+        let due = Some(Timestamp::from_micros(-5));
+        for change in [
+            Change { ready: true, ..Change::default() },
+            Change { due, cancelling: true, ..Change::default() },
+            Change { events: true, due, ready: true, ..Change::default() },
+        ] {
+            assert_eq!(decode(&encode("7-8", change, 9)), Some(("7-8", change, 9)));
+        }
+        for nonsense in ["", "a", "a 1 2", "a x  3", "a 1 x 3"] {
+            assert_eq!(decode(nonsense), None);
+        }
+    }
+
+    #[test]
+    fn news_are_told_once_and_together() {
+        let news = News::default();
+        let at = |micros| Some(Timestamp::from_micros(micros));
+        news.add(Change { ready: true, due: at(7), ..Change::default() });
+        news.add(Change { events: true, due: at(5), foreign: true, ..Change::default() });
+        assert_eq!(news.take(), Change { ready: true, events: true, due: at(5), ..Change::default() });
+        assert_eq!(news.take(), Change::default());
+    }
+}
