@@ -9,23 +9,27 @@ use std::{
     time::Duration,
 };
 
-use stepwell_core::{Clock, Error, Result, SessionId, Timestamp, session::Beat};
+use stepwell_core::{Clock, Error, Result, SessionId, Timestamp, session::Beat, time::Stopwatch};
 use uuid::Uuid;
 
 use crate::{
     connection::Conn,
-    error::{self, Failure, Kind},
+    error::{self, Failure},
     sql::sql,
 };
 
-/// How long a beat may take before it counts as not recorded.
-const BEAT_MAX: Duration = Duration::from_secs(5);
+/// How long a beat may take before it counts as not recorded: there is time for a second connection.
+const BEAT_MAX: Duration = Duration::from_secs(8);
+/// How long an answer may take before the connection is given up. A way to the database that swallows everything must
+/// not cost a session its life.
+const ANSWER_MAX: Duration = Duration::from_secs(3);
 
 /// A beat is as good as its record: if a crash of the server takes it back, the next one is there before it is missed.
-const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '4s'; SET LOCAL synchronous_commit = off";
+const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '2s'; SET LOCAL synchronous_commit = off";
 
 struct Asked {
     session: SessionId,
+    since: Stopwatch,
     reply: Sender<Result<Beat>>,
 }
 
@@ -48,7 +52,7 @@ impl Beats {
     pub(crate) fn beat(&self, session: SessionId) -> Result<Beat> {
         let (reply, answer) = channel();
         match &*self.asked.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(asked) => drop(asked.send(Asked { session, reply })),
+            Some(asked) => drop(asked.send(Asked { session, since: Stopwatch::start(), reply })),
             None => return Err(Error::closed()),
         }
         match answer.recv_timeout(BEAT_MAX) {
@@ -66,13 +70,23 @@ impl Beats {
     }
 }
 
-fn serve(mut conn: Conn, clock: &Clock, ttl: Duration, asks: &Receiver<Asked>) {
-    for Asked { session, reply } in asks {
-        let mut beat = record(&mut conn, clock, session, ttl);
-        // A connection that was lost since the last beat is no reason to miss this one.
-        if beat.as_ref().is_err_and(|failure| failure.kind() == Kind::Lost) {
-            beat = record(&mut conn, clock, session, ttl);
+fn serve(conn: Conn, clock: &Clock, ttl: Duration, asks: &Receiver<Asked>) {
+    let mut conn = conn.patient_for(ANSWER_MAX);
+    for Asked { session, since, reply } in asks {
+        // Whoever asked so long ago waits no more, and the next one is late enough.
+        if since.elapsed() >= BEAT_MAX {
+            continue;
         }
+        // Whatever it fails with, the connection may be lost, or in a transaction that can only be taken back. That is
+        // no reason to miss this beat, and none to miss the next.
+        let mut attempt = || {
+            let beat = record(&mut conn, clock, session, ttl);
+            if beat.is_err() {
+                conn.disconnect();
+            }
+            beat
+        };
+        let beat = attempt().or_else(|_| attempt());
         // Nobody may be waiting any more, which changes nothing.
         drop(reply.send(beat.map_err(error::of("record a heartbeat"))));
     }

@@ -47,6 +47,7 @@ impl<'a> Call<'a> {
 
 /// A connection, or the place for one. Its runtime stands still between two calls.
 pub(crate) struct Conn {
+    answer_max: Duration,
     runtime: Runtime,
     target: Arc<Target>,
     link: Option<Link>,
@@ -152,7 +153,11 @@ impl Conn {
     pub(crate) fn new(target: Arc<Target>) -> Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::storage("start a connection's runtime", error))?;
-        Ok(Self { runtime, target, link: None })
+        Ok(Self { answer_max: ANSWER_MAX, runtime, target, link: None })
+    }
+    /// One that is given up after this long without an answer.
+    pub(crate) fn patient_for(self, answer_max: Duration) -> Self {
+        Self { answer_max, ..self }
     }
     pub(crate) fn is_connected(&self) -> bool {
         self.link.as_ref().is_some_and(|link| !link.client.is_closed())
@@ -169,11 +174,11 @@ impl Conn {
             return Ok(false);
         }
         self.link = None;
-        let target = self.target.clone();
+        let (target, answer_max) = (self.target.clone(), self.answer_max);
         let client = self.runtime.block_on(async {
             let connecting = target.config.connect(target.tls.clone());
             let (client, connection) = tokio::select! {
-                connected = timeout(ANSWER_MAX, connecting) => connected.map_err(|_| Failure::Late)??,
+                connected = timeout(answer_max, connecting) => connected.map_err(|_| Failure::Late)??,
                 () = target.ended() => return Err(Failure::Unconnected),
             };
             // It ends with the client, and whatever it fails with, the client is told.
@@ -190,10 +195,10 @@ impl Conn {
 
     fn ask<T>(&mut self, work: impl AsyncFnOnce(&mut Link) -> Asked<T>) -> std::result::Result<T, Failure> {
         let Some(link) = &mut self.link else { return Err(Failure::Unconnected) };
-        let target = &self.target;
+        let (target, answer_max) = (&self.target, self.answer_max);
         let answer = self.runtime.block_on(async {
             tokio::select! {
-                answer = timeout(ANSWER_MAX, work(link)) => {
+                answer = timeout(answer_max, work(link)) => {
                     answer.map_err(|_| Failure::Late)?.map_err(Failure::Database)
                 }
                 () = target.ended() => Err(Failure::Unconnected),
