@@ -29,5 +29,17 @@ SELECT expires_at, dead FROM stepwell.session WHERE id = $1 FOR UPDATE
 UPDATE stepwell.session SET dead = true WHERE id = $1
 
 -- name: delete_if_idle
--- A session goes when it owns nothing: a job whose session is unknown could never be reaped.
-DELETE FROM stepwell.session WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM stepwell.job WHERE session = $1)
+-- A session goes when it owns nothing. It was found dead in an earlier statement: that one has waited for whoever was
+-- claiming for it, and this one sees what they claimed.
+DELETE FROM stepwell.session WHERE id = $1 AND dead AND NOT EXISTS (SELECT 1 FROM stepwell.job WHERE session = $1)
+
+-- name: missing
+-- Owners of jobs that have no row, which should not be. One step of the index for each owner, however much it owns.
+WITH RECURSIVE owner AS (
+    SELECT (SELECT session FROM stepwell.job WHERE session IS NOT NULL ORDER BY session LIMIT 1) AS id
+    UNION ALL
+    SELECT (SELECT session FROM stepwell.job WHERE session > owner.id ORDER BY session LIMIT 1)
+    FROM owner WHERE owner.id IS NOT NULL
+)
+SELECT owner.id FROM owner
+WHERE owner.id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM stepwell.session session WHERE session.id = owner.id)

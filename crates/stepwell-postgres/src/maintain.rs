@@ -29,7 +29,7 @@ pub(crate) fn find_dead(
     asking: Option<SessionId>,
 ) -> Result<Vec<Known>> {
     ledger.step(|ledger| {
-        let mut dead = Vec::new();
+        let mut dead = ledger.missing_sessions()?;
         for known in ledger.known_sessions()? {
             let may_live = !known.dead && Some(known.id) == asking;
             if may_live || (!known.dead && !sessions.is_stale(&known, ledger.now)) {

@@ -109,7 +109,7 @@ impl Ledger {
         Ok(true)
     }
 
-    /// Removes a session that owns nothing; false if it still owns something.
+    /// Removes a dead session that owns nothing; false if it still owns something.
     pub(crate) fn remove_session(&mut self, session: SessionId) -> Result<bool> {
         self.flush()?;
         let deleted =
@@ -128,6 +128,17 @@ impl Ledger {
                 expires_at: Timestamp::from_micros(get(row, 2, READ)?),
                 dead: get(row, 3, READ)?,
             })
+        };
+        rows.iter().map(known).collect()
+    }
+    /// Owners of jobs that are not among them. Nothing does that to a session, but a job that nobody reaps would be
+    /// lost, so somebody looks.
+    pub(crate) fn missing_sessions(&mut self) -> Result<Vec<Known>> {
+        let rows = self.query(READ, sql!("session", "missing"), &[])?;
+        let known = |row: &Row| {
+            let id = SessionId::from(get::<Uuid>(row, 0, READ)?);
+            tracing::error!(session = %id, "jobs are owned by a session that is not there; they are given back");
+            Ok(Known { id, node: String::new(), expires_at: Timestamp::default(), dead: true })
         };
         rows.iter().map(known).collect()
     }

@@ -243,9 +243,10 @@ impl Store for Postgres {
     fn close_session(&self, session: SessionId) -> Answer<'_, ()> {
         Box::pin(self.write(move |ledger| {
             ledger.step(|ledger| {
-                // What it still owns is reaped by the next pass of maintenance.
-                if !ledger.remove_session(session)? {
-                    ledger.bury(session, None)?;
+                // First it is marked dead, which waits for claims of its own. What it owns then is reaped by the next
+                // pass of maintenance.
+                if ledger.bury(session, None)? {
+                    ledger.remove_session(session)?;
                 }
                 Ok(())
             })
