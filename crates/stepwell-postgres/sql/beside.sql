@@ -3,6 +3,9 @@
 -- name: payload
 SELECT body FROM stepwell.payload WHERE job_key = $1
 
+-- name: payloads
+SELECT job_key, body FROM stepwell.payload WHERE job_key = ANY($1)
+
 -- name: insert_payloads
 INSERT INTO stepwell.payload (job_key, body) SELECT * FROM unnest($1::bigint[], $2::text[])
 

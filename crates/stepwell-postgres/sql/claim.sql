@@ -25,16 +25,14 @@ SELECT next.kind, count(*) FROM (
 
 -- name: ready
 -- One range of the index: one queue, one kind, already in the order of claiming. Jobs that another node is claiming at
--- this moment are passed over. Expired jobs are left to maintenance.
-SELECT job.row, payload.body FROM (
-    SELECT * FROM stepwell.job
-    WHERE ready AND queue = $1 AND kind = $2
-        AND (plan_generation IS NULL OR plan_generation <= $3)
-        AND (expires_at IS NULL OR expires_at > $4)
-    ORDER BY priority DESC, available_at, key LIMIT $5
-    FOR UPDATE SKIP LOCKED
-) job JOIN stepwell.payload payload ON payload.job_key = job.key
-ORDER BY job.priority DESC, job.available_at, job.key
+-- this moment are passed over. Expired jobs are left to maintenance. The payloads are read once the rows are locked: in
+-- this statement they would be as they were when it began, whatever the row has become since.
+SELECT job.row FROM stepwell.job job
+WHERE job.ready AND job.queue = $1 AND job.kind = $2
+    AND (job.plan_generation IS NULL OR job.plan_generation <= $3)
+    AND (job.expires_at IS NULL OR job.expires_at > $4)
+ORDER BY job.priority DESC, job.available_at, job.key LIMIT $5
+FOR UPDATE SKIP LOCKED
 
 -- name: owned
 SELECT job.row FROM stepwell.job job WHERE job.session = $1 ORDER BY job.key LIMIT $2

@@ -89,6 +89,18 @@ impl Ledger {
         self.pending.attributes.extend(attributes.map(|(name, value)| (key, name.clone(), value.clone())));
     }
 
+    /// Reads the payloads of jobs that are locked, all at once.
+    pub(super) fn read_payloads(&mut self, rows: &[Row]) -> Result<()> {
+        const READ: &str = "read payloads";
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<i64> = rows.iter().map(|row| row.key).collect();
+        for row in self.query(READ, sql!("beside", "payloads"), &[&keys])? {
+            self.known.payloads.insert(get(&row, 0, READ)?, Json::from_text(get::<String>(&row, 1, READ)?)?);
+        }
+        Ok(())
+    }
     pub(super) fn read_payload(&mut self, row: &Row) -> Result<Json> {
         const READ: &str = "read a payload";
         if let Some(payload) = self.known.payloads.remove(&row.key) {

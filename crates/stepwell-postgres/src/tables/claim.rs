@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use stepwell_core::{
-    JobId, Json, Name, Result, SessionId, Timestamp,
+    JobId, Name, Result, SessionId, Timestamp,
     store::Row,
     unique::{Holder, Holders},
 };
@@ -14,8 +14,6 @@ use crate::{
     ledger::{Ledger, get},
     sql::sql,
 };
-
-use super::row::COLUMNS;
 
 impl Ledger {
     pub(super) fn find_holders(&mut self, kind: &Name, key: &str) -> Result<Holders> {
@@ -101,14 +99,11 @@ impl Ledger {
             let limit = limit.saturating_add(count(self.damaged.len()));
             let rows =
                 self.query(FIND, sql!("claim", "ready"), &[&queue, &kind, &generation, &now, &limit])?;
-            for row in &rows {
-                let key: i64 = get(row, 0, FIND)?;
-                self.known.payloads.insert(key, Json::from_text(get::<String>(row, COLUMNS, FIND)?)?);
-            }
             found.extend(self.keep_rows(FIND, &rows)?);
         }
         found.sort_by_key(|row| (Reverse(row.job.priority), row.job.available_at, row.key));
         found.truncate(limit);
+        self.read_payloads(&found)?;
         Ok(found)
     }
 

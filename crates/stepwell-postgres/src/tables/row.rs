@@ -11,9 +11,6 @@ use uuid::Uuid;
 
 use crate::{connection::Conn, damaged::Damage, dictionary::Dictionary, error::Failure};
 
-/// How many columns `job.row` stands for: a statement that selects more finds them from here on.
-pub(crate) const COLUMNS: usize = 31;
-
 /// Where a job's events stand: the batch, and the place in it.
 pub(crate) type Link = (i64, i32);
 
