@@ -70,7 +70,9 @@ SELECT batch.last_pos - batch.n + event.upto, event.at, event.run, job.key, job.
 FROM stepwell.event_batch batch
 JOIN stepwell.event event ON event.day = batch.day AND event.seq = batch.seq
 LEFT JOIN stepwell.job job ON job.key = event.job_key
-WHERE batch.last_pos > $1 AND batch.last_pos - batch.n < $2
+WHERE batch.last_pos > $1
+    -- The batch that reaches beyond the end of the window is the last one that is looked at.
+    AND batch.last_pos <= coalesce((SELECT min(last_pos) FROM stepwell.event_batch WHERE last_pos >= $2), $2)
     AND event.upto > $1 - batch.last_pos + batch.n AND event.upto <= $2 - batch.last_pos + batch.n
     AND event.types & $3 <> 0
 ORDER BY batch.last_pos, event.upto
