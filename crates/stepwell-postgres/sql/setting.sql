@@ -23,7 +23,8 @@ ON CONFLICT (scope, key) DO UPDATE SET version = excluded.version, at = excluded
 WHERE setting.version = $6
 
 -- name: remove
-DELETE FROM stepwell.setting WHERE scope = $1 AND key = $2
+-- Likewise.
+DELETE FROM stepwell.setting WHERE scope = $1 AND key = $2 AND version = $3
 
 -- name: revision
 SELECT revision FROM stepwell.scope WHERE scope = $1

@@ -1,6 +1,6 @@
 //! Small records of the layers above, and the cursors of durable readers.
 
-use stepwell_core::{Json, Name, Result, Timestamp, setting::Setting};
+use stepwell_core::{Error, Json, Name, Result, Timestamp, setting::Setting};
 use tokio_postgres::Row;
 
 use crate::{
@@ -47,22 +47,26 @@ impl Ledger {
                 let params: [crate::connection::Param<'_>; 6] =
                     [&&**scope, &key, &version, &now.as_micros(), &value.as_str(), &seen.cast_signed()];
                 if self.execute(STORE, sql!("setting", "put"), &params)? == 0 {
-                    self.trouble = self.trouble.or(Some(Trouble::Again));
-                    return Err(stepwell_core::Error::storage(
-                        STORE,
-                        "another node wrote it at the same moment",
-                    ));
+                    return Err(self.overtaken());
                 }
                 let (scope, key, version) = (scope.clone(), key.to_owned(), version.cast_unsigned());
                 Some(Setting { scope, key, version, at: now, value: value.clone() })
             }
             None => {
-                self.execute(STORE, sql!("setting", "remove"), &[&&**scope, &key])?;
+                let params: [crate::connection::Param<'_>; 3] = [&&**scope, &key, &seen.cast_signed()];
+                // Where nothing was seen, nothing is there to be removed.
+                if self.execute(STORE, sql!("setting", "remove"), &params)? == 0 && seen != 0 {
+                    return Err(self.overtaken());
+                }
                 None
             }
         };
         self.known.settings.insert((scope.clone(), key.to_owned()), kept);
         Ok(version.cast_unsigned())
+    }
+    fn overtaken(&mut self) -> Error {
+        self.trouble = self.trouble.or(Some(Trouble::Again));
+        Error::storage(STORE, "another node wrote it at the same moment")
     }
     pub(super) fn forget_settings(&mut self, scope: &Name, cutoff: Timestamp, limit: usize) -> Result<usize> {
         let params: [crate::connection::Param<'_>; 3] = [&&**scope, &cutoff.as_micros(), &count(limit)];
