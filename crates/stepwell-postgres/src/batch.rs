@@ -121,8 +121,18 @@ impl Ledger {
         for op in &*ops {
             op.wants(&mut wants);
         }
+        if careful {
+            // One of them may be the trouble. Whoever looks at it does so in a savepoint of its own, and only the jobs
+            // are still locked together, in one order: their ids are nothing that a database can refuse.
+            wants = Wants { jobs: wants.jobs, keys: wants.keys, ..Wants::default() };
+        }
         self.reset(careful);
-        self.prepare(&wants)?;
+        if let Err(failure) = self.prepare(&wants) {
+            if !careful && !error::is_of_store(&failure) {
+                self.trouble = self.trouble.or(Some(Trouble::Again));
+            }
+            return Err(failure);
+        }
         for op in &mut *ops {
             if let Some(failure) = op.run(self) {
                 return Err(failure);

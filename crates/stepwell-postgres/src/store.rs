@@ -137,20 +137,22 @@ async fn wait<T>(answer: oneshot::Receiver<Result<T>>) -> Result<T> {
     answer.await.map_err(|_| Error::closed())?
 }
 
-/// What new jobs will look at.
+/// What new jobs will look at. What a database could not even be asked for is left out, for it would be asked for
+/// together with what others want.
 fn wants_of(jobs: &[NewJob]) -> Wants {
+    let plain = |text: &str| !text.contains('\0');
     let mut wants = Wants { keys: jobs.len(), ..Wants::default() };
-    for job in jobs {
+    for job in jobs.iter().filter(|job| plain(&job.kind)) {
         if wants.kinds.last() != Some(&job.kind) {
             wants.kinds.push(job.kind.clone());
         }
-        if let Some(queue) = job.queue.as_ref().filter(|queue| wants.names.last() != Some(queue)) {
+        if let Some(queue) = job.queue.as_ref().filter(|queue| wants.names.last() != Some(queue) && plain(queue)) {
             wants.names.push(queue.clone());
         }
-        if let Some(unique) = &job.unique {
+        if let Some(unique) = job.unique.as_ref().filter(|unique| plain(unique.as_str())) {
             wants.uniques.push((job.kind.clone(), unique.as_str().to_owned()));
         }
-        if let Some(once) = &job.once {
+        if let Some(once) = job.once.as_ref().filter(|once| plain(&once.key)) {
             wants.settings.push((operations::ONCE.into(), once.key.clone()));
         }
     }
