@@ -14,6 +14,9 @@ SELECT $1, $2, new.* FROM unnest($4::integer[], $5::integer[], $6::bigint[], $7:
 -- name: number
 SELECT stepwell.number_events($1, $2)
 
+-- name: is_behind
+SELECT EXISTS (SELECT 1 FROM stepwell.event_batch WHERE last_pos IS NULL)
+
 -- name: open_day
 SELECT stepwell.open_day($1)
 

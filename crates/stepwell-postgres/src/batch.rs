@@ -266,17 +266,24 @@ impl Ledger {
     fn finish(&mut self) -> Result<Committed> {
         if !self.dirty {
             self.run("ROLLBACK")?;
-            return Ok(Committed { change: Change::default(), head: None, unnumbered: false });
+            let head = match self.owes_numbers {
+                true => self.number_if_free(),
+                false => None,
+            };
+            let change = Change { events: head.is_some(), ..Change::default() };
+            return Ok(Committed { change, head, unnumbered: false });
         }
         self.write_counters()?;
         if self.xid.is_none() {
             let row = self.query_opt("commit", sql!("meta", "xid"), &[])?;
             self.xid = row.map(|row| get(&row, 0, "commit")).transpose()?;
         }
-        let number = (self.appended > 0)
+        let number = (self.appended > 0 || self.owes_numbers)
             .then(|| Call::new(sql!("event", "number")).with(self.now.as_micros()).with(false));
         let answer = self.conn.commit(number.as_ref()).map_err(|failure| self.uncommitted(failure))?;
         let head = answer.map(|row| get::<Option<i64>>(&row, 0, "number events")).transpose()?.flatten();
+        self.change.events |= self.owes_numbers && head.is_some();
+        self.owes_numbers &= head.is_none();
         Ok(Committed {
             change: self.change,
             head: head.map(i64::cast_unsigned),
@@ -301,12 +308,27 @@ impl Ledger {
         written.map(drop).map_err(|failure| self.failed("write the counters", failure))
     }
 
-    /// Gives positions to what was committed, and waits for it.
-    pub(crate) fn number(&mut self) -> Result<u64> {
+    /// Gives positions to what was committed, and waits if somebody else is at it. Until that has succeeded, they
+    /// are owed.
+    pub(crate) fn number(&mut self) -> Option<u64> {
+        self.owes_numbers = true;
+        self.number_now(true)
+    }
+    /// The same, but whoever is at it may do it.
+    fn number_if_free(&mut self) -> Option<u64> {
+        self.number_now(false)
+    }
+    fn number_now(&mut self, patiently: bool) -> Option<u64> {
         const NUMBER: &str = "number events";
-        let row = self.query_opt(NUMBER, sql!("event", "number"), &[&self.now.as_micros(), &true])?;
-        let head = row.map_or(Ok(None), |row| get::<Option<i64>>(&row, 0, NUMBER))?;
-        Ok(head.unwrap_or(0).cast_unsigned())
+        let row = self.query_opt(NUMBER, sql!("event", "number"), &[&self.now.as_micros(), &patiently]);
+        let head = row.and_then(|row| row.map_or(Ok(None), |row| get::<Option<i64>>(&row, 0, NUMBER)));
+        // What was committed is committed, whether or not its events have their positions.
+        let head = head.unwrap_or_else(|error| {
+            tracing::warn!(%error, "events have no positions yet; they get them with the next commit");
+            None
+        });
+        self.owes_numbers &= head.is_none();
+        head.map(i64::cast_unsigned)
     }
 
     /// Takes everything back.

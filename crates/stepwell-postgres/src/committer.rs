@@ -118,8 +118,7 @@ impl Committer {
     fn note(&mut self, committed: &Committed) -> Change {
         self.state.commits.fetch_add(1, Ordering::Relaxed);
         let head = match committed.unnumbered {
-            // What was committed is committed, whether or not its events have their positions.
-            true => self.ledger.number().ok(),
+            true => self.ledger.number(),
             false => committed.head,
         };
         if let Some(head) = head {

@@ -98,6 +98,8 @@ pub(crate) struct Ledger {
     pub(crate) xid: Option<i64>,
     /// Events that this transaction has appended.
     pub(crate) appended: u64,
+    /// Whether events may have been committed that have no positions, because whoever committed them has failed since.
+    pub(crate) owes_numbers: bool,
     /// What waits to be written.
     pub(crate) pending: Pending,
 }
@@ -126,6 +128,7 @@ impl Ledger {
             trouble: None,
             xid: None,
             appended: 0,
+            owes_numbers: false,
             pending: Pending::default(),
         }
     }

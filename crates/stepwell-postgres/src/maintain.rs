@@ -5,7 +5,7 @@ use std::time::Duration;
 use stepwell_core::{Result, SessionId, limits, store::operations};
 
 use crate::{
-    ledger::Ledger,
+    ledger::{Ledger, get},
     session::{Known, Sessions},
     sql::sql,
 };
@@ -19,6 +19,14 @@ pub(crate) const STEP_MAX: usize = limits::MAINTENANCE_BATCH_MAX;
 /// Takes in what applications enqueued in their own transactions.
 pub(crate) fn take_in(ledger: &mut Ledger) -> Result<usize> {
     ledger.step(|ledger| operations::take_in(ledger, ledger.now, STEP_MAX))
+}
+
+/// Sees to it that what was committed has its positions: a node may have been killed in between.
+pub(crate) fn number(ledger: &mut Ledger) -> Result<()> {
+    const LOOK: &str = "look for events without positions";
+    let row = ledger.query_opt(LOOK, sql!("event", "is_behind"), &[])?;
+    ledger.owes_numbers |= row.map_or(Ok(false), |row| get(&row, 0, LOOK))?;
+    Ok(())
 }
 
 /// Finds sessions that are dead, marks them, and answers with all that are marked. A mark is final: a session that

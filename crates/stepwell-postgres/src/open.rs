@@ -49,6 +49,8 @@ impl Postgres {
         let clock = options.clock.clone().unwrap_or_else(|| Clock::following(shown));
         migrate::run(&mut conn, options.generation, clock.now())?;
         let read = error::of("read the head of the log");
+        // Whoever committed last may not have come to it.
+        conn.query(sql!("event", "number"), &[&clock.now().as_micros(), &false]).map_err(&read)?;
         let row = conn.query_opt(sql!("meta", "log"), &[]).map_err(&read)?;
         let row = row.ok_or_else(|| Error::fatal("the log has no head; restore a backup"))?;
         let (next_pos, recorded): (i64, i64) = (get(&row, 0, "open")?, get(&row, 2, "open")?);

@@ -112,6 +112,7 @@ impl Postgres {
     }
 
     async fn maintain_in_steps(&self, request: Maintain) -> Result<Maintained> {
+        self.write(maintain::number).await?;
         let taken_in = self.write(maintain::take_in).await?;
         let (sessions, asking) = (self.sessions.clone(), request.session);
         let dead = self.write(move |ledger| maintain::find_dead(ledger, &sessions, asking)).await?;
@@ -146,7 +147,9 @@ fn wants_of(jobs: &[NewJob]) -> Wants {
         if wants.kinds.last() != Some(&job.kind) {
             wants.kinds.push(job.kind.clone());
         }
-        if let Some(queue) = job.queue.as_ref().filter(|queue| wants.names.last() != Some(queue) && plain(queue)) {
+        if let Some(queue) =
+            job.queue.as_ref().filter(|queue| wants.names.last() != Some(queue) && plain(queue))
+        {
             wants.names.push(queue.clone());
         }
         if let Some(unique) = job.unique.as_ref().filter(|unique| plain(unique.as_str())) {

@@ -64,7 +64,10 @@ async fn a_record_that_was_not_seen_is_not_removed() {
     let expected = stepwell_core::setting::Expected::Version(seen);
     let removing = store.put_settings(vec![PutSetting { expected, ..put(None) }]);
     place.until_waiting(1).await;
-    foreign.batch_execute("UPDATE stepwell.setting SET version = version + 1, value = '2'; COMMIT").await.unwrap();
+    foreign
+        .batch_execute("UPDATE stepwell.setting SET version = version + 1, value = '2'; COMMIT")
+        .await
+        .unwrap();
     assert!(removing.await.unwrap_err().is_version_mismatch());
     assert_eq!(store.setting("s".into(), "k".into()).await.unwrap().unwrap().value.as_str(), "2");
 }

@@ -2,4 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod alive;
+mod batch;
+mod log;
 mod support;
