@@ -1,6 +1,5 @@
 -- name: seq
--- With the transaction's number: by it can be asked later whether it was committed.
-SELECT nextval('stepwell.batch_seq'), pg_current_xact_id()::text::bigint
+SELECT nextval('stepwell.batch_seq')
 
 -- name: insert
 -- A batch, and what it says.

@@ -50,12 +50,5 @@ SELECT id, name FROM stepwell.name WHERE id = ANY($1)
 -- name: insert_name
 INSERT INTO stepwell.name (name) VALUES ($1) ON CONFLICT (name) DO NOTHING RETURNING id
 
--- name: xid
-SELECT pg_current_xact_id()::text::bigint
-
--- name: fate
--- What became of a transaction: none if it is too old to be known.
-SELECT pg_xact_status($1::bigint::text::xid8)
-
 -- name: process
 SELECT pg_backend_pid()

@@ -148,7 +148,7 @@ impl Ledger {
 
     fn reset(&mut self, careful: bool) {
         (self.careful, self.torn, self.dirty, self.wrote) = (careful, false, false, false);
-        (self.trouble, self.xid, self.appended) = (None, None, 0);
+        (self.trouble, self.appended) = (None, 0);
         self.change = Change::default();
         self.known = Known::default();
         self.keys.clear();
@@ -172,6 +172,7 @@ impl Ledger {
     fn prepare(&mut self, wants: &Wants) -> Result<()> {
         const BEGIN_DOING: &str = "begin a transaction";
         self.open_day()?;
+        self.register()?;
         self.keys_wanted = wants.keys;
         let Self { dictionary, conn, .. } = self;
         let names = wants.kinds.iter().chain(&wants.names).chain(wants.uniques.iter().map(|(kind, _)| kind));
@@ -273,11 +274,7 @@ impl Ledger {
             let change = Change { events: head.is_some(), ..Change::default() };
             return Ok(Committed { change, head, unnumbered: false });
         }
-        self.write_counters()?;
-        if self.xid.is_none() {
-            let row = self.query_opt("commit", sql!("meta", "xid"), &[])?;
-            self.xid = row.map(|row| get(&row, 0, "commit")).transpose()?;
-        }
+        self.write_mark()?;
         let number = (self.appended > 0 || self.owes_numbers)
             .then(|| Call::new(sql!("event", "number")).with(self.now.as_micros()).with(false));
         let answer = self.conn.commit(number.as_ref()).map_err(|failure| self.uncommitted(failure))?;
@@ -293,9 +290,9 @@ impl Ledger {
 
     fn uncommitted(&mut self, failure: error::Failure) -> Error {
         if failure.kind() == error::Kind::Lost
-            && let Some(xid) = self.xid
+            && let Some(mark) = self.mark
         {
-            self.trouble = Some(Trouble::InDoubt(xid));
+            self.trouble = Some(Trouble::InDoubt(mark));
             return Error::storage("commit", failure);
         }
         self.failed("commit", failure)

@@ -18,9 +18,9 @@ use stepwell_core::{
 use crate::{
     batch::{Committed, Op},
     closing::Closing,
-    ledger::{Ledger, Trouble, get},
+    ledger::{Ledger, Trouble},
+    mark::Mark,
     queue::{Queue, Taken},
-    sql::sql,
     wake::News,
 };
 
@@ -148,8 +148,8 @@ impl Committer {
                 trouble => trouble,
             };
             match trouble {
-                Some(Trouble::InDoubt(xid)) => {
-                    if self.was_committed(xid, since)? {
+                Some(Trouble::InDoubt(mark)) => {
+                    if self.was_committed(mark, since)? {
                         // Its events may have their positions or not.
                         let Ledger { change, appended, .. } = self.ledger;
                         return Ok(Committed { change, head: None, unnumbered: appended > 0 });
@@ -184,24 +184,20 @@ impl Committer {
     }
 
     /// What became of a transaction whose commit was sent and not answered. It is never run again before that is known.
-    fn was_committed(&mut self, xid: i64, since: Stopwatch) -> Result<bool> {
+    fn was_committed(&mut self, mark: Mark, since: Stopwatch) -> Result<bool> {
         const ASK: &str = "ask what became of a commit";
         let mut pause = PAUSE[0];
         loop {
-            let asked = self.ledger.connect().and_then(|()| {
-                let row = self.ledger.query_opt(ASK, sql!("meta", "fate"), &[&xid])?;
-                row.map_or(Ok(None), |row| get::<Option<String>>(&row, 0, ASK))
-            });
-            match asked.as_ref().map(Option::as_deref) {
-                Ok(Some("committed")) => return Ok(true),
-                Ok(Some("aborted")) => return Ok(false),
-                Ok(Some("in progress")) | Err(_) => {}
-                Ok(_) => {
+            match self.ledger.connect().and_then(|()| self.ledger.fate(mark)) {
+                Ok(Some(was_committed)) => return Ok(was_committed),
+                Ok(None) => {
                     return Err(Error::storage(
                         ASK,
                         "the database does not know any more: read the jobs, and decide",
                     ));
                 }
+                // It is still open, or the database is away.
+                Err(_) => {}
             }
             if since.elapsed() >= 2 * self.busy_deadline || self.state.closing.is_over() {
                 return Err(Error::storage(

@@ -20,6 +20,7 @@ use crate::{
     damaged::Damaged,
     dictionary::Dictionary,
     error::{self, Failure, Kind},
+    mark::Mark,
     pending::{Images, OPEN, Pending, in_batch},
     sql::sql,
     tables::row::{self, Held},
@@ -33,8 +34,8 @@ const SPECS_MAX: usize = 1_024;
 pub(crate) enum Trouble {
     /// The connection is gone.
     Lost,
-    /// The connection is gone, and nobody knows whether the transaction was committed. Its number.
-    InDoubt(i64),
+    /// The connection is gone, and nobody knows whether the transaction was committed.
+    InDoubt(Mark),
     /// Another transaction was in the way, or one of the operations was refused by the database.
     Again,
 }
@@ -94,8 +95,8 @@ pub(crate) struct Ledger {
     pub(crate) torn: bool,
     /// Why the transaction cannot go on.
     pub(crate) trouble: Option<Trouble>,
-    /// The transaction's number, once it is known.
-    pub(crate) xid: Option<i64>,
+    /// How what becomes of a commit can be found out.
+    pub(crate) mark: Option<Mark>,
     /// Events that this transaction has appended.
     pub(crate) appended: u64,
     /// Whether events may have been committed that have no positions, because whoever committed them has failed since.
@@ -126,7 +127,7 @@ impl Ledger {
             careful: false,
             torn: false,
             trouble: None,
-            xid: None,
+            mark: None,
             appended: 0,
             owes_numbers: false,
             pending: Pending::default(),
@@ -235,12 +236,8 @@ impl Ledger {
     }
     fn take_seq(&mut self) -> Result<i64> {
         let row = self.query_opt("number a batch of events", sql!("event", "seq"), &[])?;
-        let (seq, xid) = match row.map(|row| (row.try_get(0), row.try_get(1))) {
-            Some((Ok(seq), Ok(xid))) => (seq, xid),
-            _ => return Err(Error::fatal("the database gave no number for a batch of events")),
-        };
-        self.xid = Some(xid);
-        Ok(seq)
+        let seq = row.and_then(|row| row.try_get(0).ok());
+        seq.ok_or_else(|| Error::fatal("the database gave no number for a batch of events"))
     }
 
     /// A key that was never given before.

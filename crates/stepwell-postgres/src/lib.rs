@@ -13,6 +13,7 @@
 //!   them; `pending`: what is decided and not sent yet.
 //! - `read`, `list`, `events`: the readers.
 //! - `wake`: what other nodes wrote.
+//! - `mark`: what became of a commit that was not answered.
 //! - `session`, `beat`: who is alive; `maintain`: what is done about those who are not.
 //! - `damaged`: rows that cannot be decoded.
 //! - `error`, `sql`: PostgreSQL's words, and ours for it.
@@ -30,6 +31,7 @@ mod events;
 mod ledger;
 mod list;
 mod maintain;
+mod mark;
 mod migrate;
 mod open;
 pub mod options;

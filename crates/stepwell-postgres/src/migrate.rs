@@ -21,12 +21,20 @@ struct Migration {
 }
 
 /// All of them, in order. One that was released is never edited.
-const MIGRATIONS: [Migration; 1] = [Migration {
-    version: 1,
-    name: "initial",
-    text: include_str!("../migrations/0001_initial.sql"),
-    compatible: false,
-}];
+const MIGRATIONS: [Migration; 2] = [
+    Migration {
+        version: 1,
+        name: "initial",
+        text: include_str!("../migrations/0001_initial.sql"),
+        compatible: false,
+    },
+    Migration {
+        version: 2,
+        name: "committers",
+        text: include_str!("../migrations/0002_committers.sql"),
+        compatible: true,
+    },
+];
 
 impl Migration {
     fn sha256(&self) -> String {
