@@ -20,7 +20,12 @@ impl Settings {
     /// For proofs: what is acknowledged is on the disk, and a standby can follow.
     #[must_use]
     pub fn durable() -> Self {
-        Self::new().with("fsync", "on").with("wal_level", "replica").with("hot_standby", "on")
+        Self::new()
+            .with("fsync", "on")
+            .with("wal_level", "replica")
+            .with("hot_standby", "on")
+            // A standby that has lost its server looks for it again at once.
+            .with("wal_retrieve_retry_interval", "200ms")
     }
 
     fn new() -> Self {

@@ -162,6 +162,23 @@ pub(super) const PROOFS: &[Proof] = &[
         seed_env: None,
     },
     Proof {
+        name: "chaos",
+        package: "stepwell",
+        target: Some("chaos"),
+        filter: None,
+        features: Some("postgres,webhooks"),
+        size: Some(Size {
+            flag: "--minutes",
+            env: "STEPWELL_CHAOS_MINUTES",
+            pr: 2,
+            nightly: 60,
+            release: 1_440,
+        }),
+        // It has one of its own, which it breaks.
+        on_servers: false,
+        seed_env: Some("STEPWELL_CHAOS_SEED"),
+    },
+    Proof {
         name: "fuzzed",
         package: "stepwell-cli",
         target: Some("fuzzed"),

@@ -3,8 +3,8 @@
 use super::list::{PROOFS, Proof};
 use crate::error::Error;
 
-pub(crate) const ARGUMENTS: &str = "[machine|properties|kill9|shutdown|powerloss|webhooks|outward|processes|fuzzed|\
-    signatures|browser|crowd] [--states|--cases|--rounds|--examples|--clients N] [--seed S] \
+pub(crate) const ARGUMENTS: &str = "[machine|properties|kill9|shutdown|powerloss|webhooks|outward|processes|chaos|\
+    fuzzed|signatures|browser|crowd] [--states|--cases|--rounds|--minutes|--examples|--clients N] [--seed S] \
     [--tier pr|nightly|release]";
 
 /// Before a change is merged, each night, and before a release.
@@ -38,7 +38,7 @@ impl Request {
             match word.as_str() {
                 "--tier" => request.tier = tier(value()?)?,
                 "--seed" => request.seed = Some(number(word, value()?)?),
-                "--rounds" | "--states" | "--cases" | "--examples" | "--clients" => {
+                "--rounds" | "--states" | "--cases" | "--minutes" | "--examples" | "--clients" => {
                     request.size = Some((word.clone(), number(word, value()?)?));
                 }
                 flag if flag.starts_with('-') => {

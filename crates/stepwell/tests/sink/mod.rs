@@ -10,7 +10,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -96,11 +99,19 @@ impl Sink {
     }
     /// Answers by a script, which is told how many requests came before.
     pub async fn scripted(script: impl Fn(&Received, usize) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start(script, true).await
+    }
+    /// The same, but what came is not kept, for those that receive very much.
+    pub async fn forgetful(script: impl Fn(&Received, usize) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start(script, false).await
+    }
+    async fn start(script: impl Fn(&Received, usize) -> Reply + Send + Sync + 'static, keeps: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let received: Arc<Mutex<Vec<Received>>> = Arc::default();
         let connections: Arc<Mutex<usize>> = Arc::default();
         let (counted, count) = watch::channel(0);
+        let came = Arc::new(AtomicUsize::new(0));
         let gate = watch::Sender::new(false);
         let (script, counted): (Arc<Script>, _) = (Arc::new(script), Arc::new(counted));
         let (all, opens, connected) = (received.clone(), gate.clone(), connections.clone());
@@ -108,8 +119,8 @@ impl Sink {
             while let Ok((stream, _)) = listener.accept().await {
                 *connected.lock().unwrap() += 1;
                 let (all, script, counted) = (all.clone(), script.clone(), counted.clone());
-                let open = opens.subscribe();
-                tokio::spawn(serve(stream, all, script, counted, open));
+                let (open, all, came) = (opens.subscribe(), keeps.then_some(all), came.clone());
+                tokio::spawn(serve(stream, all, came, script, counted, open));
             }
         });
         Self { address, received, count, gate, connections }
@@ -142,7 +153,8 @@ impl Sink {
 
 async fn serve(
     stream: TcpStream,
-    all: Arc<Mutex<Vec<Received>>>,
+    all: Option<Arc<Mutex<Vec<Received>>>>,
+    came: Arc<AtomicUsize>,
     script: Arc<Script>,
     counted: Arc<watch::Sender<usize>>,
     mut open: watch::Receiver<bool>,
@@ -151,11 +163,10 @@ async fn serve(
     let mut stream = BufReader::new(stream);
     loop {
         let received = read(&mut stream).await?;
-        let nth = {
-            let mut all = all.lock().unwrap();
-            all.push(received.clone());
-            all.len() - 1
-        };
+        if let Some(all) = &all {
+            all.lock().unwrap().push(received.clone());
+        }
+        let nth = came.fetch_add(1, Ordering::SeqCst);
         let reply = script(&received, nth);
         counted.send_modify(|count| *count += 1);
         let (status, headers, body) = match reply {
