@@ -22,6 +22,7 @@ use crate::{front::ProblemBody, routes};
         (name = "queues", description = "Queues and kinds."),
         (name = "events", description = "What happened, live."),
         (name = "webhooks", description = "Tell other systems."),
+        (name = "workers", description = "Work jobs from any language."),
         (name = "bulk", description = "The same for many jobs."),
         (name = "stats", description = "How much, how fast."),
         (name = "access", description = "Tokens, and who changed what."),

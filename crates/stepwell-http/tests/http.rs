@@ -31,3 +31,5 @@ mod steering;
 mod stream;
 #[path = "http/webhooks.rs"]
 mod webhooks;
+#[path = "http/workers.rs"]
+mod workers;

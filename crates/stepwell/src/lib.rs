@@ -5,6 +5,7 @@
 //! - [`Job`], [`Worker`], [`Plan`], [`Ctx`]: what an application writes.
 //! - [`Stepwell`], [`Builder`], [`Enqueue`], [`JobHandle`], [`Events`]: what it calls.
 //! - [`Workers`]: what runs.
+//! - [`remote`]: workers that are programs elsewhere.
 //! - [`series`]: how the queue has been doing over time.
 //! - [`testing`]: tests without waiting.
 //! - `process`: phases that are programs, with the feature `process`, on Linux.
@@ -39,6 +40,7 @@ mod plan;
 pub mod process;
 mod records;
 mod registered;
+pub mod remote;
 pub mod series;
 mod single;
 #[cfg(feature = "testing")]

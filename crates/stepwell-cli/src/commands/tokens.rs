@@ -42,7 +42,7 @@ struct Create {
     #[arg(long, value_name = "STORE", env = "STEPWELL_STORE")]
     store: StoreAddress,
     /// What it may do: jobs:read, jobs:enqueue, jobs:manage, queues:read, queues:manage, events:read, webhooks:read,
-    /// webhooks:manage, metrics, admin. May be given several times.
+    /// webhooks:manage, workers, metrics, admin. May be given several times.
     #[arg(long = "scope", value_name = "SCOPE", required_unless_present_any = ["read_only", "admin"])]
     scopes: Vec<Scope>,
     /// It may see everything, and change nothing.

@@ -41,6 +41,8 @@ scopes! {
     WebhooksRead = "webhooks:read";
     /// Make, change and delete webhooks, and replay deliveries.
     WebhooksManage = "webhooks:manage";
+    /// Register as a worker, claim phases, and report on them.
+    Workers = "workers";
     /// Read the metrics.
     Metrics = "metrics";
     /// Everything, tokens and the audit log included.

@@ -48,6 +48,8 @@ codes! {
         "`jobId` names it. Wait for its end, cancel it, or use another key.";
     ConflictState = CONFLICT "conflict-state" "Not in this state"
         "`detail` says in which state it is. Read it again, and decide anew.";
+    LeaseLost = CONFLICT "lease-lost" "The phase is not the worker's any more"
+        "Stop it, and say nothing more about it: it runs elsewhere, or has ended. Nothing was changed.";
     Gone = GONE "gone" "Events after the cursor are no longer kept"
         "Read the state again, and follow from its `pos`.";
     PreconditionFailed = PRECONDITION_FAILED "precondition-failed" "It has changed since"
@@ -197,6 +199,7 @@ impl From<Error> for Problem {
         match () {
             () if error.is_not_found() => told(Code::NotFound),
             () if error.is_wrong_state() => told(Code::ConflictState),
+            () if error.is_lease_lost() => told(Code::LeaseLost),
             () if error.is_held() => told(Code::ConflictState).retry_after(Duration::from_secs(1)),
             () if error.is_version_mismatch() => told(Code::PreconditionFailed),
             () if error.is_idempotency_mismatch() => told(Code::IdempotencyMismatch),

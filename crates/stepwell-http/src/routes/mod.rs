@@ -3,6 +3,7 @@
 mod aspects;
 mod batch;
 mod bulk;
+mod claims;
 mod create;
 mod deliveries;
 mod events;
@@ -19,5 +20,6 @@ mod table;
 mod tokens;
 mod unique;
 mod webhooks;
+mod workers;
 
 pub(crate) use table::table;

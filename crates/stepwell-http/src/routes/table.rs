@@ -5,8 +5,8 @@ use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    aspects, batch, bulk, create, deliveries, events, jobs, kinds, list, metrics, queues, stats, steer,
-    system, tokens, webhooks,
+    aspects, batch, bulk, claims, create, deliveries, events, jobs, kinds, list, metrics, queues, stats,
+    steer, system, tokens, webhooks, workers,
 };
 use crate::{
     access::{Guard, Need, Scope},
@@ -72,6 +72,22 @@ pub(crate) fn table(hub: Option<Arc<Hub>>) -> OpenApiRouter<Arc<Hub>> {
         .on(Scope::WebhooksManage, routes!(deliveries::redeliver))
         .on(Scope::WebhooksManage, routes!(deliveries::skip_delivery))
         .on(Scope::WebhooksRead, routes!(deliveries::list_job_deliveries))
+        // Workers that speak HTTP. What they do to jobs is told by events.
+        .on(Scope::Workers, routes!(workers::register_worker))
+        .on(Scope::QueuesRead, routes!(workers::list_workers))
+        .on(Scope::QueuesRead, routes!(workers::get_worker))
+        .on(Scope::Workers, routes!(workers::delete_worker))
+        .on(Scope::QueuesManage, routes!(workers::quiet_worker))
+        .on(Scope::QueuesManage, routes!(workers::terminate_worker))
+        .on_unaudited(Scope::Workers, routes!(workers::beat))
+        .on_unaudited(Scope::Workers, routes!(claims::claim))
+        .on_unaudited(Scope::Workers, routes!(claims::save_checkpoint))
+        .on_unaudited(Scope::Workers, routes!(claims::report_progress))
+        .on_unaudited(Scope::Workers, routes!(claims::add_logs))
+        .on_unaudited(Scope::Workers, routes!(claims::complete_claim))
+        .on_unaudited(Scope::Workers, routes!(claims::fail_claim))
+        .on_unaudited(Scope::Workers, routes!(claims::snooze_claim))
+        .on_unaudited(Scope::Workers, routes!(claims::release_claim))
         // Tokens, and who changed what.
         .on(Scope::Admin, routes!(tokens::list_tokens))
         .on(Scope::Admin, routes!(tokens::create_token))

@@ -132,6 +132,35 @@ async fn every_operation_of_the_description_is_there_and_answers_as_it_says() {
         walk.get(operation, &["default"]).await;
     }
 
+    // A worker, and what it says about phases.
+    let registration = json!({
+        "name": "w", "queues": ["remote"],
+        "kinds": [{ "kind": "steps", "phases": [{ "name": "a" }, { "name": "b", "inputs": ["a"] }] }],
+    });
+    let worker = text(&walk.post("register_worker", &[], registration).await["id"]);
+    walk.get("list_workers", &[]).await;
+    walk.get("get_worker", &[&worker]).await;
+    walk.post("beat", &[&worker], json!({})).await;
+    for operation in ["complete_claim", "fail_claim", "snooze_claim", "release_claim"] {
+        let new = json!({ "kind": "steps", "payload": {}, "queue": "remote" });
+        client.post("/api/v1/jobs", new).await.expect(201);
+        let claims = walk.post("claim", &[], json!({ "workerId": worker, "waitMs": 30_000 })).await;
+        let lease = text(&claims["claims"][0]["lease"]);
+        walk.reply("save_checkpoint", &[&lease], "", Some(json!({ "value": 1 }))).await;
+        walk.reply("report_progress", &[&lease], "", Some(json!({ "done": 1, "total": 2 }))).await;
+        walk.reply("add_logs", &[&lease], "", Some(json!({ "lines": ["l"] }))).await;
+        let body = match operation {
+            "complete_claim" => json!({ "output": 1, "claimNext": true }),
+            "fail_claim" => json!({ "error": { "message": "m" }, "retry": "never" }),
+            "snooze_claim" => json!({ "delayMs": 3_600_000 }),
+            _ => json!({}),
+        };
+        walk.post(operation, &[&lease], body).await;
+    }
+    walk.get("quiet_worker", &[&worker]).await;
+    walk.get("terminate_worker", &[&worker]).await;
+    walk.get("delete_worker", &[&worker]).await;
+
     // The same for many.
     let bulk = walk.post("create_bulk_operation", &[], json!({ "action": "retry", "filter": {} })).await;
     let bulk = text(&bulk["id"]);

@@ -68,6 +68,7 @@ pub(crate) struct Engine {
     pub(crate) entropy: Entropy,
     pub(crate) flights: Flights,
     pub(crate) tail: Tail,
+    pub(crate) remote: crate::remote::Registry,
     pub(crate) pool: BlockingPool,
     pub(crate) stats: Stats,
     #[cfg(feature = "testing")]
@@ -151,6 +152,7 @@ impl Engine {
         let engine = Arc::new(Self {
             flights: Flights::new(&queues),
             tail: Tail::new(store.clone(), thread.clone(), entropy.jitter()),
+            remote: crate::remote::Registry::default(),
             pool: BlockingPool::new(config.blocking_threads),
             stats: Stats::default(),
             #[cfg(feature = "testing")]
@@ -195,6 +197,7 @@ impl Engine {
         }
         if change.ready || change.foreign || change.due.is_some() {
             engine.work.notify_one();
+            engine.remote.wake();
         }
         if change.cancelling || change.foreign {
             engine.attention.notify_one();

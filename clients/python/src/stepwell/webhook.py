@@ -1,0 +1,29 @@
+"""Whether a webhook is genuine (Standard Webhooks)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import time
+from typing import Mapping, Optional
+
+TOLERANCE_S = 300
+
+
+def verify(secret: str, headers: Mapping[str, str], body: bytes, now: Optional[float] = None) -> bool:
+    """Whether ``body`` was signed with ``secret`` (``whsec_…``) within the last five minutes.
+
+    ``headers`` are looked up without regard to case; ``body`` is what was received, byte by byte.
+    """
+    found = {name.lower(): value for name, value in headers.items()}
+    try:
+        message, timestamp = found["webhook-id"], found["webhook-timestamp"]
+        given = found["webhook-signature"].split()
+        key = base64.b64decode(secret.split("_", 1)[-1])
+        age = abs((time.time() if now is None else now) - int(timestamp))
+    except (KeyError, ValueError):
+        return False
+    signed = f"{message}.{timestamp}.".encode() + body
+    expected = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    return age <= TOLERANCE_S and any(hmac.compare_digest(each.encode(), expected.encode()) for each in given)

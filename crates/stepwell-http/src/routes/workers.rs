@@ -1,0 +1,345 @@
+//! Workers that speak HTTP: who they are, and how they are kept alive.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use axum::{Json, extract::State};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use stepwell::{
+    Name, PhaseSpec, PlanSpec, SessionId,
+    remote::{Desired, Held, LeaseToken, NewRemoteWorker, RemoteWorker},
+};
+use utoipa::ToSchema;
+
+use super::aspects::Whole;
+use crate::{
+    access::{Caller, Grant},
+    front::{Code, JsonBody, OptionalBody, Problem, Segment},
+    hub::Hub,
+};
+
+/// A worker that registers.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct NewWorker {
+    /// What people call it.
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    /// The queues that it works.
+    #[schema(min_items = 1, max_items = 100)]
+    queues: Vec<String>,
+    /// The kinds that it works.
+    #[schema(min_items = 1, max_items = 100)]
+    kinds: Vec<WorkedKind>,
+}
+
+/// A kind that a worker works.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct WorkedKind {
+    /// The kind.
+    #[schema(min_length = 1, max_length = 200)]
+    kind: String,
+    /// Its phases, in the order in which they run.
+    #[schema(min_items = 1, max_items = 100)]
+    phases: Vec<WorkedPhase>,
+}
+
+/// A phase of a kind that a worker works.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct WorkedPhase {
+    /// Its name.
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    /// Earlier phases, whose outputs it is given.
+    #[serde(default)]
+    inputs: Vec<String>,
+}
+
+impl From<WorkedPhase> for PhaseSpec {
+    fn from(phase: WorkedPhase) -> Self {
+        let inputs = phase.inputs.into_iter().map(Name::from).collect();
+        Self { inputs, ..Self::new(phase.name) }
+    }
+}
+
+/// A worker that has registered.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Registered {
+    /// Its id, for everything else.
+    #[schema(value_type = String, format = "uuid")]
+    id: SessionId,
+    /// How long its leases outlive its last heartbeat.
+    lease_ms: u64,
+    /// How often it sends one.
+    heartbeat_ms: u64,
+}
+
+/// A worker, as it is known.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WorkerView {
+    /// Its id.
+    #[schema(value_type = String, format = "uuid")]
+    id: SessionId,
+    /// What people call it.
+    name: String,
+    /// The queues that it works.
+    #[schema(value_type = Vec<String>)]
+    queues: BTreeSet<Name>,
+    /// The kinds that it works.
+    #[schema(value_type = Vec<String>)]
+    kinds: BTreeSet<Name>,
+    /// What is wanted of it.
+    desired: DesiredName,
+}
+
+/// What is wanted of a worker.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum DesiredName {
+    /// That it works.
+    Run,
+    /// That it claims nothing more, and ends what it has.
+    Quiet,
+    /// That it gives back what it has, and ends.
+    Terminate,
+}
+
+impl From<Desired> for DesiredName {
+    fn from(desired: Desired) -> Self {
+        match desired {
+            Desired::Run => Self::Run,
+            Desired::Quiet => Self::Quiet,
+            Desired::Terminate => Self::Terminate,
+        }
+    }
+}
+
+impl From<RemoteWorker> for WorkerView {
+    fn from(worker: RemoteWorker) -> Self {
+        let RemoteWorker { id, name, queues, kinds, desired } = worker;
+        Self { id, name, queues, kinds, desired: desired.into() }
+    }
+}
+
+/// Registers a worker.
+///
+/// It is alive from now on, as long as it sends heartbeats: about every `heartbeatMs`. If it is silent for `leaseMs`,
+/// its phases are run elsewhere, and what it says about them later is refused.
+#[utoipa::path(
+    post, path = "/api/v1/workers", tag = "workers",
+    request_body = NewWorker,
+    responses((status = 201, description = "It is registered", body = Registered)),
+)]
+pub(crate) async fn register_worker(
+    State(hub): State<Arc<Hub>>,
+    Caller(grant): Caller,
+    JsonBody(new, _): JsonBody<NewWorker>,
+) -> Result<(StatusCode, Json<Registered>), Problem> {
+    for queue in &new.queues {
+        for WorkedKind { kind, .. } in &new.kinds {
+            grant.expect(queue, kind)?;
+        }
+    }
+    let plan = |WorkedKind { kind, phases }: WorkedKind| PlanSpec {
+        kind: kind.into(),
+        phases: phases.into_iter().map(PhaseSpec::from).collect(),
+    };
+    let workers = hub.stepwell.remote_workers();
+    let registered = workers.register(NewRemoteWorker {
+        name: new.name,
+        queues: new.queues.into_iter().map(Name::from).collect(),
+        kinds: new.kinds.into_iter().map(plan).collect(),
+    });
+    let id = registered.await?.id;
+    let lease_ms = u64::try_from(workers.lease().as_millis()).unwrap_or(u64::MAX);
+    Ok((StatusCode::CREATED, Json(Registered { id, lease_ms, heartbeat_ms: lease_ms / 3 })))
+}
+
+/// The workers that are registered at this server.
+#[utoipa::path(
+    get, path = "/api/v1/workers", tag = "workers",
+    responses((status = 200, description = "The workers", body = Whole<WorkerView>)),
+)]
+pub(crate) async fn list_workers(
+    State(hub): State<Arc<Hub>>,
+    Caller(grant): Caller,
+) -> Json<Whole<WorkerView>> {
+    let all = hub.stepwell.remote_workers().list();
+    Json(Whole {
+        data: all.into_iter().filter(|worker| is_seen(&grant, worker)).map(WorkerView::from).collect(),
+    })
+}
+
+/// A worker.
+#[utoipa::path(
+    get, path = "/api/v1/workers/{id}", tag = "workers",
+    params(("id" = String, Path, description = "The worker's id", format = "uuid")),
+    responses((status = 200, description = "The worker", body = WorkerView)),
+)]
+pub(crate) async fn get_worker(
+    State(hub): State<Arc<Hub>>,
+    Caller(grant): Caller,
+    Segment(id): Segment,
+) -> Result<Json<WorkerView>, Problem> {
+    Ok(Json(find(&hub, &grant, &id)?.into()))
+}
+
+/// Ends a worker. What it still has is given back.
+#[utoipa::path(
+    delete, path = "/api/v1/workers/{id}", tag = "workers",
+    params(("id" = String, Path, description = "The worker's id", format = "uuid")),
+    responses((status = 204, description = "It is gone")),
+)]
+pub(crate) async fn delete_worker(
+    State(hub): State<Arc<Hub>>,
+    Caller(grant): Caller,
+    Segment(id): Segment,
+) -> Result<StatusCode, Problem> {
+    let worker = find(&hub, &grant, &id)?;
+    hub.stepwell.remote_workers().deregister(worker.id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Asks a worker to claim nothing more, and to end what it has. It is told with its next heartbeat.
+#[utoipa::path(
+    post, path = "/api/v1/workers/{id}/quiet", tag = "workers",
+    params(("id" = String, Path, description = "The worker's id", format = "uuid")),
+    responses((status = 200, description = "The worker", body = WorkerView)),
+)]
+pub(crate) async fn quiet_worker(
+    State(hub): State<Arc<Hub>>,
+    Caller(grant): Caller,
+    Segment(id): Segment,
+) -> Result<Json<WorkerView>, Problem> {
+    want(&hub, &grant, &id, Desired::Quiet)
+}
+
+/// Asks a worker to give back what it has, and to end. It is told with its next heartbeat.
+#[utoipa::path(
+    post, path = "/api/v1/workers/{id}/terminate", tag = "workers",
+    params(("id" = String, Path, description = "The worker's id", format = "uuid")),
+    responses((status = 200, description = "The worker", body = WorkerView)),
+)]
+pub(crate) async fn terminate_worker(
+    State(hub): State<Arc<Hub>>,
+    Caller(grant): Caller,
+    Segment(id): Segment,
+) -> Result<Json<WorkerView>, Problem> {
+    want(&hub, &grant, &id, Desired::Terminate)
+}
+
+fn want(hub: &Hub, grant: &Grant, id: &str, desired: Desired) -> Result<Json<WorkerView>, Problem> {
+    let worker = find(hub, grant, id)?;
+    hub.stepwell.remote_workers().want(worker.id, desired)?;
+    Ok(Json(WorkerView::from(RemoteWorker { desired, ..worker })))
+}
+
+/// A worker that the caller may know of.
+pub(super) fn find(hub: &Hub, grant: &Grant, id: &str) -> Result<RemoteWorker, Problem> {
+    let unknown = || Problem::new(Code::NotFound, "there is no such worker here; register it anew");
+    let id: SessionId = id.parse().map_err(|_| unknown())?;
+    let worker = hub.stepwell.remote_workers().get(id).map_err(|_| unknown())?;
+    match is_seen(grant, &worker) {
+        true => Ok(worker),
+        false => Err(unknown()),
+    }
+}
+
+fn is_seen(grant: &Grant, worker: &RemoteWorker) -> bool {
+    worker.queues.iter().all(|queue| grant.covers_queue(queue))
+        && worker.kinds.iter().all(|kind| grant.covers_kind(kind))
+}
+
+/// A sign of life.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Beat {
+    /// How the worker is. A quiet one claims nothing more.
+    #[serde(default)]
+    state: WorkerState,
+    /// The leases of everything that it runs.
+    #[serde(default)]
+    #[schema(max_items = 10_000)]
+    leases: Vec<String>,
+}
+
+/// How a worker is.
+#[derive(Clone, Copy, Default, Deserialize, PartialEq, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum WorkerState {
+    /// It works.
+    #[default]
+    Running,
+    /// It claims nothing more.
+    Quiet,
+}
+
+/// What a worker learns with its heartbeat.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Beaten {
+    /// What is wanted of the worker.
+    desired: DesiredName,
+    /// How its leases stand, in the order in which it named them.
+    leases: Vec<LeaseView>,
+}
+
+/// How a lease stands.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LeaseView {
+    /// The lease.
+    lease: String,
+    /// How it stands.
+    status: LeaseStatus,
+}
+
+/// How a lease stands.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum LeaseStatus {
+    /// The phase is the worker's to run.
+    Held,
+    /// It is, but somebody wants it stopped: stop it, and say `fail` or `release`.
+    Cancel,
+    /// It is not: stop it, and say nothing.
+    Lost,
+}
+
+/// Keeps a worker alive, with all its leases.
+///
+/// What it has and does not name in two heartbeats in a row is given back: the answer to its claim was lost.
+#[utoipa::path(
+    post, path = "/api/v1/workers/{id}/heartbeat", tag = "workers",
+    params(("id" = String, Path, description = "The worker's id", format = "uuid")),
+    request_body = Option<Beat>,
+    responses((status = 200, description = "What it must know", body = Beaten)),
+)]
+pub(crate) async fn beat(
+    State(hub): State<Arc<Hub>>,
+    Caller(grant): Caller,
+    Segment(id): Segment,
+    OptionalBody(beat): OptionalBody<Beat>,
+) -> Result<Json<Beaten>, Problem> {
+    let worker = find(&hub, &grant, &id)?;
+    // What cannot be read as a lease is one that was lost.
+    let read: Vec<Option<LeaseToken>> = beat.leases.iter().map(|text| text.parse().ok()).collect();
+    let known: Vec<LeaseToken> = read.iter().flatten().cloned().collect();
+    let quiet = beat.state == WorkerState::Quiet;
+    let answer = hub.stepwell.remote_workers().heartbeat(worker.id, quiet, &known).await?;
+    let mut standing = answer.leases.into_iter();
+    let views = beat.leases.into_iter().zip(read).map(|(lease, read)| {
+        let held = read.and_then(|_| standing.next()).unwrap_or(Held::Lost);
+        let status = match held {
+            Held::Held => LeaseStatus::Held,
+            Held::Cancelled => LeaseStatus::Cancel,
+            Held::Lost => LeaseStatus::Lost,
+        };
+        LeaseView { lease, status }
+    });
+    Ok(Json(Beaten { desired: answer.desired.into(), leases: views.collect() }))
+}

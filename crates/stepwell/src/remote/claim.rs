@@ -1,0 +1,77 @@
+//! A phase as it is handed to a remote worker.
+
+use stepwell_core::{
+    Error, Json, Name, Result,
+    job::Job,
+    plan::PlanSpec,
+    store::{Claimed, Store},
+};
+
+use super::lease::LeaseToken;
+
+/// A phase that a remote worker has claimed, with all that it takes to run it.
+#[derive(Clone, Debug)]
+pub struct RemoteClaim {
+    /// What the worker shows with whatever it says about this phase.
+    pub lease: LeaseToken,
+    /// The job.
+    pub job: Job,
+    /// Its payload.
+    pub payload: Json,
+    /// The phase's name.
+    pub phase: Name,
+    /// Which try of the phase this is: 1 for the first in this run of the job.
+    pub attempt: u32,
+    /// Whether an earlier try was cut off.
+    pub interrupted: bool,
+    /// What an earlier try has stored last.
+    pub checkpoint: Option<Json>,
+    /// The same for every try: for systems that accept such a key.
+    pub idempotency_key: String,
+    /// The outputs of the phase's inputs, in the order of its plan.
+    pub outputs: Vec<(Name, Json)>,
+}
+
+impl RemoteClaim {
+    /// Reads what the running phase of a job is given. None if no phase of it runs.
+    pub(super) async fn of(store: &dyn Store, claimed: Claimed, plan: &PlanSpec) -> Result<Option<Self>> {
+        let Claimed { job, payload } = claimed;
+        let (Some(phase), Some(held)) = (job.running_phase().cloned(), job.lease) else { return Ok(None) };
+        let lease = LeaseToken {
+            session: held.session,
+            job: job.id,
+            epoch: job.epoch,
+            token: held.token,
+            phase: phase.name.clone(),
+        };
+        let checkpoint = match phase.checkpoint {
+            true => store.checkpoint(job.id, phase.stored_name().clone()).await?,
+            false => None,
+        };
+        let inputs = plan.phase(&phase.name).map_or(&[][..], |spec| &spec.inputs);
+        let mut outputs = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            outputs.push((input.clone(), output(store, &job, input).await?));
+        }
+        Ok(Some(Self {
+            lease,
+            idempotency_key: phase.idempotency_key(job.id),
+            payload,
+            attempt: phase.tries,
+            interrupted: phase.interrupted,
+            phase: phase.name,
+            checkpoint,
+            outputs,
+            job,
+        }))
+    }
+}
+
+async fn output(store: &dyn Store, job: &Job, input: &Name) -> Result<Json> {
+    let missing = || Error::no_such("result of phase", input.to_string());
+    let phase = job.phase(input).ok_or_else(missing)?;
+    match phase.result.as_ref().ok_or_else(missing)?.inline.clone() {
+        Some(inline) => Ok(inline),
+        None => store.result(job.id, phase.stored_name().clone()).await?.ok_or_else(missing),
+    }
+}

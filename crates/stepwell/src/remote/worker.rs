@@ -1,0 +1,104 @@
+//! One remote worker.
+
+use std::{
+    collections::{BTreeSet, HashSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use stepwell_core::{JobId, Name, SessionId, plan::PlanSpec, store::WorkedPlan};
+
+/// Answers to claims that are kept, in case one did not arrive.
+const CLAIMS_KEPT: usize = 64;
+
+/// A worker that is to be registered.
+#[derive(Clone, Debug)]
+pub struct NewRemoteWorker {
+    /// What people call it.
+    pub name: String,
+    /// The queues that it works.
+    pub queues: BTreeSet<Name>,
+    /// The kinds that it works, and their phases.
+    pub kinds: Vec<PlanSpec>,
+}
+
+/// A remote worker, as it is known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemoteWorker {
+    /// Its id, which is that of its session.
+    pub id: SessionId,
+    /// What people call it.
+    pub name: String,
+    /// The queues that it works.
+    pub queues: BTreeSet<Name>,
+    /// The kinds that it works.
+    pub kinds: BTreeSet<Name>,
+    /// What an operator wants of it.
+    pub desired: Desired,
+}
+
+/// What an operator wants of a worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Desired {
+    /// That it works.
+    #[default]
+    Run,
+    /// That it claims nothing more, and ends what it has.
+    Quiet,
+    /// That it gives back what it has, and ends.
+    Terminate,
+}
+
+/// A worker as this process keeps it.
+pub(super) struct Remote {
+    pub(super) id: SessionId,
+    pub(super) name: String,
+    pub(super) queues: BTreeSet<Name>,
+    pub(super) plans: Arc<Vec<WorkedPlan>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) desired: Desired,
+    /// Claims whose answer is on its way to the store.
+    pub(super) claiming: usize,
+    /// What it owns and did not name in the last heartbeat.
+    pub(super) unnamed: HashSet<(JobId, u64)>,
+    answered: VecDeque<(String, Vec<(JobId, u64)>)>,
+}
+
+impl Remote {
+    pub(super) fn new(id: SessionId, new: NewRemoteWorker, plans: Vec<WorkedPlan>) -> Self {
+        let NewRemoteWorker { name, queues, .. } = new;
+        Self { id, name, queues, plans: Arc::new(plans), state: Mutex::default() }
+    }
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that can panic runs under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    pub(super) fn plan(&self, kind: &Name) -> Option<&WorkedPlan> {
+        self.plans.iter().find(|plan| plan.spec.kind == *kind)
+    }
+    pub(super) fn shown(&self) -> RemoteWorker {
+        RemoteWorker {
+            id: self.id,
+            name: self.name.clone(),
+            queues: self.queues.clone(),
+            kinds: self.plans.iter().map(|plan| plan.spec.kind.clone()).collect(),
+            desired: self.lock().desired,
+        }
+    }
+}
+
+impl State {
+    /// What a claim under this key brought.
+    pub(super) fn answer(&self, key: &str) -> Option<Vec<(JobId, u64)>> {
+        self.answered.iter().find(|(known, _)| known == key).map(|(_, jobs)| jobs.clone())
+    }
+    pub(super) fn keep(&mut self, key: String, jobs: Vec<(JobId, u64)>) {
+        self.answered.push_back((key, jobs));
+        if self.answered.len() > CLAIMS_KEPT {
+            self.answered.pop_front();
+        }
+    }
+}
