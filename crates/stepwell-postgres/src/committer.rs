@@ -1,6 +1,7 @@
 //! A thread that owns a writing connection, takes whatever waits, and commits it together.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -67,7 +68,10 @@ impl State {
     pub(crate) fn announce(&self, change: Change) {
         if change != Change::default() {
             for listener in self.listeners.read().unwrap_or_else(PoisonError::into_inner).iter() {
-                listener(change);
+                // It is not ours, and must not take the thread with it that tells it.
+                if catch_unwind(AssertUnwindSafe(|| listener(change))).is_err() {
+                    tracing::error!("a listener of the store panicked");
+                }
             }
         }
     }
@@ -94,9 +98,19 @@ impl Committer {
 
     fn serve(mut self) {
         while let Some(Taken { mut ops, since }) = self.state.queue.take() {
-            let outcome = self.commit(&mut ops, since);
-            self.settle(ops, outcome);
+            let outcome = self.surely(|committer| committer.commit(&mut ops, since));
+            drop(self.surely(|committer| committer.settle(ops, outcome.and_then(|outcome| outcome))));
         }
+    }
+
+    /// Does something that may panic. If it does, nothing that this store holds in memory can be trusted any more; but
+    /// the thread goes on, so that whoever asks is told so, and waits for nothing.
+    fn surely<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> Result<T> {
+        catch_unwind(AssertUnwindSafe(|| work(self))).map_err(|_| {
+            let fatal = Error::fatal("a committer panicked; this is a defect of Stepwell");
+            self.state.give_up(&fatal);
+            fatal
+        })
     }
 
     fn settle(&mut self, ops: Vec<Box<dyn Op>>, outcome: Outcome) {

@@ -71,3 +71,15 @@ async fn a_record_that_was_not_seen_is_not_removed() {
     assert!(removing.await.unwrap_err().is_version_mismatch());
     assert_eq!(store.setting("s".into(), "k".into()).await.unwrap().unwrap().value.as_str(), "2");
 }
+
+#[tokio::test]
+async fn a_listener_that_panics_is_nobodys_trouble() {
+    let place = Place::new();
+    let store = place.open();
+    store.listen(Box::new(|_| panic!("as a test wants it")));
+    let calls = async {
+        enqueue(&store, new_job()).await.unwrap();
+        enqueue(&store, new_job()).await.unwrap();
+    };
+    tokio::time::timeout(crate::support::AT_ONCE, calls).await.unwrap();
+}
