@@ -6,18 +6,23 @@ use std::{
     time::Duration,
 };
 
-use stepwell_core::time::Stopwatch;
+use stepwell_core::{Error, time::Stopwatch};
 
 use crate::batch::Op;
 
 /// Operations of one batch. More would make the first one wait for nothing.
 const OPS_MAX: usize = 1_024;
 
+/// Operations that wait at most: while the database is away, their number must not fill the memory.
+const WAITING_MAX: usize = 100_000;
+
 /// What waits, for all committers of a store.
 #[derive(Default)]
 pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     woken: Condvar,
+    /// For those that pause: what is added must wake one that takes it, and not one of them.
+    closing: Condvar,
 }
 
 #[derive(Default)]
@@ -41,7 +46,11 @@ impl Queue {
     /// Lets an operation wait. In a closed store it is dropped, and whoever waits for it is told.
     pub(crate) fn add(&self, op: Box<dyn Op>) {
         let mut waiting = self.lock();
-        if !waiting.closed {
+        if waiting.ops.len() >= WAITING_MAX {
+            drop(waiting);
+            let why = "more wait than may; the database is away or too slow: try again later";
+            op.settle(Some(&Error::busy(why, Duration::ZERO)));
+        } else if !waiting.closed {
             waiting.ops.push_back((Stopwatch::start(), op));
             drop(waiting);
             self.woken.notify_one();
@@ -73,12 +82,65 @@ impl Queue {
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.woken.notify_all();
+        self.closing.notify_all();
     }
     /// Waits a moment, but not beyond the closing of the store.
     pub(crate) fn pause(&self, at_most: Duration) {
         let waiting = self.lock();
         if !waiting.closed {
-            drop(self.woken.wait_timeout(waiting, at_most));
+            drop(self.closing.wait_timeout(waiting, at_most));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use super::*;
+    use crate::{batch::Wants, ledger::Ledger};
+
+    /// Counts how often it was answered that the store is busy.
+    struct Nothing(Arc<AtomicUsize>);
+    impl Op for Nothing {
+        fn wants(&self, _: &mut Wants) {}
+        fn run(&mut self, _: &mut Ledger) -> Option<Error> {
+            None
+        }
+        fn settle(self: Box<Self>, failure: Option<&Error>) {
+            self.0.fetch_add(usize::from(failure.is_some_and(Error::is_busy)), Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn whoever_pauses_takes_nobodys_turn() {
+        let (queue, busy) = (Queue::default(), Arc::new(AtomicUsize::new(0)));
+        std::thread::scope(|scope| {
+            // They come first, and would be woken first.
+            for _ in 0..8 {
+                scope.spawn(|| queue.pause(Duration::from_mins(1)));
+            }
+            let taking = scope.spawn(|| queue.take().map(|taken| taken.ops.len()));
+            queue.add(Box::new(Nothing(busy.clone())));
+            let since = Stopwatch::start();
+            while !taking.is_finished() && since.elapsed() < Duration::from_secs(5) {
+                std::thread::yield_now();
+            }
+            let taken = taking.is_finished();
+            queue.close();
+            assert!(taken, "the one that takes was not woken");
+        });
+    }
+
+    #[test]
+    fn more_than_may_wait_are_told_so() {
+        let (queue, busy) = (Queue::default(), Arc::new(AtomicUsize::new(0)));
+        for _ in 0..WAITING_MAX + 3 {
+            queue.add(Box::new(Nothing(busy.clone())));
+        }
+        assert_eq!(busy.load(Ordering::Relaxed), 3);
     }
 }
