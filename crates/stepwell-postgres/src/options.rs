@@ -1,6 +1,6 @@
 //! What is chosen when the store is opened.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use stepwell_core::{Clock, Error, Result};
 
@@ -16,7 +16,7 @@ pub enum Durability {
 }
 
 /// How a store is opened.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PostgresOptions {
     /// Where the database is: `postgres://user@host/database`, with several hosts if there are several.
     pub url: String,
@@ -36,6 +36,20 @@ pub struct PostgresOptions {
     pub readers: usize,
     /// Random bits for the id of the event log; used if the schema is new.
     pub generation: [u8; 16],
+}
+
+impl fmt::Debug for PostgresOptions {
+    /// Without the address, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresOptions")
+            .field("schema", &self.schema)
+            .field("durability", &self.durability)
+            .field("busy_deadline", &self.busy_deadline)
+            .field("session_ttl", &self.session_ttl)
+            .field("committers", &self.committers)
+            .field("readers", &self.readers)
+            .finish_non_exhaustive()
+    }
 }
 
 impl PostgresOptions {
@@ -75,6 +89,13 @@ impl PostgresOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_shown_holds_no_password() {
+        let shown =
+            format!("{:?}", PostgresOptions::new("postgres://me:secret@there/jobs?password=secret", [0; 16]));
+        assert!(shown.contains("stepwell") && !shown.contains("secret"), "{shown}");
+    }
 
     #[test]
     fn a_schema_has_a_plain_name() {
