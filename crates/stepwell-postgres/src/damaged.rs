@@ -60,6 +60,12 @@ impl Damaged {
             );
         }
     }
+    /// A row can be read: somebody has repaired it, if it was damaged.
+    pub(crate) fn is_whole(&mut self, key: i64) {
+        if !self.jobs.is_empty() {
+            self.jobs.remove(&key);
+        }
+    }
     pub(crate) fn contains(&self, key: i64) -> bool {
         self.jobs.contains(&key)
     }

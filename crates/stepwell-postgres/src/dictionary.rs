@@ -38,6 +38,7 @@ impl Dictionary {
         conn: &mut Conn,
         names: impl Iterator<Item = &'a Name>,
     ) -> Asked<()> {
+        self.make_room();
         let unknown: HashSet<&str> =
             names.filter(|name| !self.ids.contains_key(*name)).map(|name| &**name).collect();
         if unknown.is_empty() {
@@ -62,6 +63,8 @@ impl Dictionary {
     }
     /// Looks up the names with these numbers, all at once.
     pub(crate) fn learn(&mut self, conn: &mut Conn, ids: impl Iterator<Item = i32>) -> Asked<()> {
+        // Before it is said what is unknown: those that are forgotten here are asked for as well.
+        self.make_room();
         let unknown: HashSet<i32> = ids.filter(|id| !self.names.contains_key(id)).collect();
         if unknown.is_empty() {
             return Ok(());
@@ -73,10 +76,13 @@ impl Dictionary {
     pub(crate) fn name(&self, id: i32) -> Option<Name> {
         self.names.get(&id).cloned()
     }
-    fn remember_all(&mut self, rows: Vec<tokio_postgres::Row>) -> Asked<()> {
-        if self.ids.len() + rows.len() > ENTRIES_MAX {
+    /// Forgets everything if there is too much. It may be more by what one question adds.
+    fn make_room(&mut self) {
+        if self.ids.len() >= ENTRIES_MAX {
             self.clear();
         }
+    }
+    fn remember_all(&mut self, rows: Vec<tokio_postgres::Row>) -> Asked<()> {
         for row in rows {
             self.remember(row.try_get(0)?, row.try_get::<_, &str>(1)?.into());
         }

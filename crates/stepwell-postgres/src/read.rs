@@ -202,7 +202,10 @@ impl Reader {
         let mut found = Vec::with_capacity(decoded.len());
         for held in decoded {
             match held {
-                Ok(held) => found.push(held.row.job),
+                Ok(held) => {
+                    self.damaged.is_whole(held.row.key);
+                    found.push(held.row.job);
+                }
                 Err(damage) => self.damaged.set_aside(&damage),
             }
         }
