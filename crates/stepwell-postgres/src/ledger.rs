@@ -273,15 +273,18 @@ impl Ledger {
         let result = work(self).and_then(|value| self.flush().map(|()| value));
         match result {
             Err(failure) if !error::is_of_store(&failure) => {
-                self.run("ROLLBACK TO SAVEPOINT step")?;
+                self.run("ROLLBACK TO SAVEPOINT step; RELEASE SAVEPOINT step")?;
                 self.forget();
                 self.pending = Pending::default();
                 (self.counters, self.change, self.appended) = (counters, change, appended);
                 Err(failure)
             }
-            result => {
+            Err(failure) => Err(failure),
+            Ok(value) => {
+                // A thousand that stay open would cost every later look at a row.
+                self.run("RELEASE SAVEPOINT step")?;
                 self.dirty |= self.wrote;
-                result
+                Ok(value)
             }
         }
     }
@@ -328,6 +331,7 @@ impl Ledger {
         for held in decoded {
             match held {
                 Ok(held) => {
+                    self.damaged.is_whole(held.row.key);
                     found.push(held.row.clone());
                     self.known.jobs.insert(held.row.job.id, Some(held));
                 }
