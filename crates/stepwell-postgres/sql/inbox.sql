@@ -1,7 +1,24 @@
+-- name: hold
+-- One node takes in at a time. Of two rows with one idempotency key, taken by two nodes, each would become a job.
+SELECT pg_try_advisory_xact_lock(hashtextextended('stepwell.inbox', 0))
+
 -- name: oldest
--- Rows that another node is taking in are passed over.
-SELECT n, id, v, kind, payload, queue, priority, delay_ms, run_at, unique_key, unique_within_ms, idempotency_key, tags,
-    attributes
+-- What is longer than it may be ($2 bytes for a name or a key, $3 for the rest) stays where it is, and only its length
+-- is read: nobody checks what applications insert, and a row of a gigabyte must not hold up the others.
+SELECT n,
+    CASE WHEN octet_length(id) <= $2 THEN id END AS id,
+    v,
+    CASE WHEN octet_length(kind) <= $2 THEN kind END AS kind,
+    CASE WHEN octet_length(payload) <= $3 THEN payload END AS payload,
+    CASE WHEN octet_length(queue) <= $2 THEN queue END AS queue,
+    priority, delay_ms, run_at,
+    CASE WHEN octet_length(unique_key) <= $3 THEN unique_key END AS unique_key,
+    unique_within_ms,
+    CASE WHEN octet_length(idempotency_key) <= $2 THEN idempotency_key END AS idempotency_key,
+    CASE WHEN octet_length(tags) <= $3 THEN tags END AS tags,
+    CASE WHEN octet_length(attributes) <= $3 THEN attributes END AS attributes,
+    octet_length(id), octet_length(kind), octet_length(payload), octet_length(queue), octet_length(unique_key),
+    octet_length(idempotency_key), octet_length(tags), octet_length(attributes)
 FROM stepwell.stepwell_inbox ORDER BY n LIMIT $1 FOR UPDATE SKIP LOCKED
 
 -- name: delete

@@ -113,10 +113,11 @@ impl Postgres {
 
     async fn maintain_in_steps(&self, request: Maintain) -> Result<Maintained> {
         self.write(maintain::number).await?;
-        let taken_in = self.write(maintain::take_in).await?;
+        // Whatever an application has put into the inbox, the others' jobs are seen to.
+        let taking_in = self.write(maintain::take_in).await;
         let (sessions, asking) = (self.sessions.clone(), request.session);
         let dead = self.write(move |ledger| maintain::find_dead(ledger, &sessions, asking)).await?;
-        let mut done = Maintained { taken_in, more: taken_in >= STEP_MAX, ..Maintained::default() };
+        let mut done = Maintained::default();
         // The death of these is committed: what they have claimed by now is all that they will ever own.
         for known in dead {
             let (id, jitter) = (known.id, request.jitter);
@@ -129,7 +130,8 @@ impl Postgres {
         }
         let (expired, forced) = self.write(maintain::close_late).await?;
         done.closed = expired + forced;
-        done.more |= expired >= STEP_MAX || forced >= STEP_MAX;
+        done.taken_in = taking_in?;
+        done.more |= [done.taken_in, expired, forced].into_iter().any(|n| n >= STEP_MAX);
         Ok(done)
     }
 }
@@ -348,5 +350,29 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use stepwell_postgres_rig::Database;
+
+    use super::*;
+    use crate::options::PostgresOptions;
+
+    #[tokio::test]
+    async fn after_a_panic_everybody_is_told_and_nobody_waits() {
+        let database = Database::create().unwrap();
+        let mut options = PostgresOptions::new(database.url(), [7; 16]);
+        options.committers = 1;
+        let store = Postgres::open(&options).unwrap();
+        let calls = async {
+            let panics = store.write(|_| -> Result<()> { panic!("as a test wants it") }).await;
+            assert!(panics.unwrap_err().is_fatal());
+            assert!(store.write(|_| Ok(())).await.unwrap_err().is_fatal());
+        };
+        tokio::time::timeout(Duration::from_secs(20), calls).await.unwrap();
     }
 }

@@ -19,7 +19,12 @@ const LOOK: &str = "look up an inbox row";
 
 impl Ledger {
     pub(super) fn read_inbox(&mut self, limit: usize) -> Result<Vec<InboxEntry>> {
-        let rows = self.query(READ, sql!("inbox", "oldest"), &[&count(limit)])?;
+        let held = self.query_opt(READ, sql!("inbox", "hold"), &[])?;
+        if !held.map_or(Ok(false), |row| get(&row, 0, READ))? {
+            return Ok(Vec::new());
+        }
+        let [short, long] = [limits::KEY_BYTES_MAX, limits::PAYLOAD_BYTES_MAX].map(bytes);
+        let rows = self.query(READ, sql!("inbox", "oldest"), &[&count(limit), &short, &long])?;
         rows.iter().map(entry).collect()
     }
 
@@ -54,17 +59,24 @@ impl Ledger {
     }
 }
 
-/// Reads a row. What is too long is noted as a problem, and left out.
+/// A length as PostgreSQL has it.
+fn bytes(length: usize) -> i32 {
+    i32::try_from(length).unwrap_or(i32::MAX)
+}
+
+/// Reads a row. What is too long is noted as a problem, and was left out; its length stands behind the columns.
 fn entry(row: &Row) -> Result<InboxEntry> {
+    const LENGTHS: usize = 14;
     let mut problem = None;
+    let mut nth = LENGTHS;
     let mut text = |column: usize, bytes_max: usize| -> Result<Option<String>> {
-        let value: Option<String> = get(row, column, READ)?;
-        let Some(found) = value.as_ref().map(String::len).filter(|found| *found > bytes_max) else {
-            return Ok(value);
-        };
-        let name = row.columns().get(column).map_or("", |column| column.name());
-        problem.get_or_insert(format!("column `{name}` is {found} bytes long, the limit is {bytes_max}"));
-        Ok(None)
+        let found: Option<i32> = get(row, nth, READ)?;
+        nth += 1;
+        if let Some(found) = found.filter(|found| *found > bytes(bytes_max)) {
+            let name = row.columns().get(column).map_or("", |column| column.name());
+            problem.get_or_insert(format!("column `{name}` is {found} bytes long, the limit is {bytes_max}"));
+        }
+        get(row, column, READ)
     };
     let id = text(1, limits::KEY_BYTES_MAX)?;
     let kind = text(3, limits::KEY_BYTES_MAX)?;

@@ -3,5 +3,6 @@
 
 mod alive;
 mod batch;
+mod inbox;
 mod log;
 mod support;
