@@ -1,7 +1,8 @@
 //! One connection, used from one thread: every call waits for its answer.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
+use bytes::BytesMut;
 use foldhash::{HashMap, HashMapExt};
 use futures_util::future::{join, join_all};
 use stepwell_core::{Error, Result};
@@ -11,7 +12,7 @@ use tokio::{
 };
 use tokio_postgres::{
     Client, Row, SimpleQueryMessage, Statement,
-    types::{ToSql, Type},
+    types::{Format, IsNull, ToSql, Type},
 };
 
 use crate::{
@@ -99,12 +100,16 @@ impl Link {
         Ok(self.target.keep_typed(statement, (text, types?)))
     }
     async fn query(&self, prepared: &Prepared, params: &[Param<'_>]) -> Asked<Vec<Row>> {
+        let quiet = quiet(params);
+        let params = &params_of(&quiet)[..];
         match prepared {
             Prepared::Named(prepared) => self.client.query(prepared, params).await,
             Prepared::Typed(typed) => self.client.query_typed(&typed.0, &with_types(params, &typed.1)).await,
         }
     }
     async fn execute(&self, prepared: &Prepared, params: &[Param<'_>]) -> Asked<u64> {
+        let quiet = quiet(params);
+        let params = &params_of(&quiet)[..];
         match prepared {
             Prepared::Named(prepared) => self.client.execute(prepared, params).await,
             Prepared::Typed(typed) => {
@@ -142,6 +147,42 @@ impl Link {
         begun?;
         answers.into_iter().collect()
     }
+}
+
+/// A parameter that shows nothing: the driver writes what is bound to a statement into its log, and payloads and keys
+/// are nobody's business there.
+struct Quiet<'a>(Param<'a>);
+
+impl fmt::Debug for Quiet<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("_")
+    }
+}
+
+impl ToSql for Quiet<'_> {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Encoded {
+        self.0.to_sql_checked(ty, out)
+    }
+    fn accepts(_: &Type) -> bool {
+        // What is inside is asked when it is written.
+        true
+    }
+    fn to_sql_checked(&self, ty: &Type, out: &mut BytesMut) -> Encoded {
+        self.0.to_sql_checked(ty, out)
+    }
+    fn encode_format(&self, ty: &Type) -> Format {
+        self.0.encode_format(ty)
+    }
+}
+
+type Encoded = std::result::Result<IsNull, Box<dyn std::error::Error + Sync + Send>>;
+
+fn quiet<'a>(params: &[Param<'a>]) -> Vec<Quiet<'a>> {
+    params.iter().copied().map(Quiet).collect()
+}
+
+fn params_of<'a>(quiet: &'a [Quiet<'_>]) -> Vec<Param<'a>> {
+    quiet.iter().map(|param| param as Param<'a>).collect()
 }
 
 fn with_types<'a>(params: &[Param<'a>], types: &[Type]) -> Vec<(Param<'a>, Type)> {
@@ -289,5 +330,21 @@ impl Conn {
             committed?;
             Ok(answer.into_iter().next())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_shows_nothing_and_is_sent_as_it_is() {
+        let secret = "secret";
+        let [param] = &quiet(&[&secret])[..] else { panic!("there is one") };
+        assert_eq!(format!("{param:?}"), "_");
+        let mut sent = BytesMut::new();
+        param.to_sql_checked(&Type::TEXT, &mut sent).unwrap();
+        assert_eq!(&sent[..], secret.as_bytes());
+        assert!(param.to_sql_checked(&Type::INT4, &mut sent).is_err());
     }
 }
