@@ -19,6 +19,11 @@ SELECT EXISTS (SELECT 1 FROM stepwell.event_batch WHERE last_pos IS NULL)
 -- name: open_day
 SELECT stepwell.open_day($1)
 
+-- name: drop_days
+-- Those before the first event that is kept, and before the one given.
+SELECT stepwell.drop_days(least($1, (SELECT day FROM stepwell.event_batch WHERE last_pos IS NOT NULL
+    ORDER BY last_pos LIMIT 1)))
+
 -- name: after
 SELECT batch.last_pos - batch.n + event.upto, event.job_uuid, event.kind, event.queue, event.last_job_seq, event.run,
     event.at, event.types, event.data

@@ -158,14 +158,33 @@ impl Ledger {
 
     /// Makes the partition of today, if this connection has not seen to it yet.
     fn open_day(&mut self) -> Result<()> {
-        const OPEN: &str = "make a partition of the log";
         self.tell_time();
-        let day = i32::try_from(self.now.as_micros().div_euclid(DAY_MICROS)).unwrap_or(i32::MAX);
+        let day = self.today();
         if self.day != day {
             self.query(OPEN, sql!("event", "open_day"), &[&day])?;
             self.day = day;
         }
         Ok(())
+    }
+    /// Makes the partition of tomorrow, so that at midnight nobody waits for it.
+    pub(crate) fn open_tomorrow(&mut self) -> Result<()> {
+        let day = self.today().saturating_add(1);
+        if self.next_day != day {
+            self.query(OPEN, sql!("event", "open_day"), &[&day])?;
+            (self.next_day, self.wrote) = (day, true);
+        }
+        Ok(())
+    }
+    /// Drops partitions that are empty, but none into which somebody may write whose clock is a little late.
+    pub(crate) fn drop_days(&mut self) -> Result<()> {
+        const DROP: &str = "drop partitions of the log";
+        let before = self.today().saturating_sub(2);
+        let row = self.query_opt(DROP, sql!("event", "drop_days"), &[&before])?;
+        self.wrote |= row.map_or(Ok(0), |row| get::<i32>(&row, 0, DROP))? > 0;
+        Ok(())
+    }
+    fn today(&self) -> i32 {
+        i32::try_from(self.now.as_micros().div_euclid(DAY_MICROS)).unwrap_or(i32::MAX)
     }
 
     /// Begins, and reads what the operations will look at, all at once.
@@ -346,7 +365,7 @@ impl Ledger {
             return Ok(());
         }
         self.dictionary.clear();
-        self.day = i32::MIN;
+        (self.day, self.next_day) = (i32::MIN, i32::MIN);
         let row = self.query_opt(CONNECT, sql!("meta", "process"), &[])?;
         let part: i32 = row.map_or(Ok(0), |row| get(&row, 0, CONNECT))?;
         self.part = part.rem_euclid(crate::counters::PARTS);
@@ -356,6 +375,8 @@ impl Ledger {
         Ok(())
     }
 }
+
+const OPEN: &str = "make a partition of the log";
 
 /// Microseconds of a day.
 const DAY_MICROS: i64 = 86_400_000_000;

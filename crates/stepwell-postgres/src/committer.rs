@@ -169,7 +169,7 @@ impl Committer {
                         return Ok(Committed { change, head: None, unnumbered: appended > 0 });
                     }
                 }
-                Some(Trouble::Again) if again < AGAIN_MAX => {
+                Some(Trouble::Again) if again < AGAIN_MAX && since.elapsed() < self.busy_deadline => {
                     self.ledger.roll_back()?;
                     (careful, again) = (true, again + 1);
                 }

@@ -69,7 +69,9 @@ impl Failure {
             return if error.is_closed() || io { Kind::Lost } else { Kind::Other };
         };
         match state {
-            &SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED => Kind::Conflict,
+            &SqlState::T_R_SERIALIZATION_FAILURE
+            | &SqlState::T_R_DEADLOCK_DETECTED
+            | &SqlState::LOCK_NOT_AVAILABLE => Kind::Conflict,
             &SqlState::UNIQUE_VIOLATION => Kind::Unique,
             &SqlState::ADMIN_SHUTDOWN
             | &SqlState::CRASH_SHUTDOWN

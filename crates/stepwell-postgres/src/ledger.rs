@@ -85,6 +85,8 @@ pub(crate) struct Ledger {
     pub(crate) recorded: Timestamp,
     /// The partition that this transaction's events go to.
     pub(crate) day: i32,
+    /// The one that was made for tomorrow.
+    pub(crate) next_day: i32,
     /// Whether the step that runs has written anything.
     pub(crate) wrote: bool,
     /// Whether the transaction has written anything.
@@ -122,6 +124,7 @@ impl Ledger {
             now: Timestamp::default(),
             recorded: Timestamp::default(),
             day: 0,
+            next_day: 0,
             wrote: false,
             dirty: false,
             careful: false,

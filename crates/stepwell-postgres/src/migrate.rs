@@ -21,7 +21,7 @@ struct Migration {
 }
 
 /// All of them, in order. One that was released is never edited.
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     Migration {
         version: 1,
         name: "initial",
@@ -32,6 +32,12 @@ const MIGRATIONS: [Migration; 2] = [
         version: 2,
         name: "committers",
         text: include_str!("../migrations/0002_committers.sql"),
+        compatible: true,
+    },
+    Migration {
+        version: 3,
+        name: "days",
+        text: include_str!("../migrations/0003_days.sql"),
         compatible: true,
     },
 ];

@@ -113,6 +113,10 @@ impl Postgres {
 
     async fn maintain_in_steps(&self, request: Maintain) -> Result<Maintained> {
         self.write(maintain::number).await?;
+        if let Err(error) = self.write(|ledger| ledger.step(Ledger::open_tomorrow)).await {
+            // There is a day to do it again.
+            tracing::warn!(%error, "tomorrow's partition of the log is not made yet");
+        }
         // Whatever an application has put into the inbox, the others' jobs are seen to.
         let taking_in = self.write(maintain::take_in).await;
         let (sessions, asking) = (self.sessions.clone(), request.session);
@@ -216,10 +220,15 @@ impl Store for Postgres {
         Box::pin(self.maintain_in_steps(request))
     }
     fn prune(&self, retention: Retention) -> Answer<'_, Pruned> {
-        Box::pin(self.write(move |ledger| {
-            maintain::prune_inbox(ledger)?;
-            ledger.step(|ledger| operations::prune(ledger, &retention, ledger.now, STEP_MAX))
-        }))
+        Box::pin(async move {
+            let pruning = self.write(move |ledger| {
+                maintain::prune_inbox(ledger)?;
+                ledger.step(|ledger| operations::prune(ledger, &retention, ledger.now, STEP_MAX))
+            });
+            let pruned = pruning.await?;
+            self.write(|ledger| ledger.step(Ledger::drop_days)).await?;
+            Ok(pruned)
+        })
     }
 
     fn put_settings(&self, puts: Vec<PutSetting>) -> Answer<'_, Vec<u64>> {
