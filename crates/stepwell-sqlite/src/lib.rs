@@ -14,6 +14,7 @@
 //!   kept in memory for them; `pending`: what is decided and not written yet.
 //! - `read`, `list`, `events`: the readers.
 //! - `session`, `live`: who is alive; `wake`: what other processes wrote.
+//! - `upkeep`: what is done to a whole file.
 //! - `damaged`: rows that cannot be decoded.
 //! - `error`, `sql`: SQLite's words, and ours for it.
 
@@ -46,9 +47,11 @@ mod session;
 mod sql;
 mod store;
 mod tables;
+mod upkeep;
 mod volume;
 mod wake;
 mod writer;
 
 pub use options::{Durability, SqliteOptions};
 pub use store::Sqlite;
+pub use upkeep::Upkeep;

@@ -11,6 +11,7 @@ use stepwell_core::{
     name,
     plan::PlanSpec,
     queue::Queue,
+    retention::Retention,
     session::Session,
     store::{Applied, Count, JobFilter, Page, PageRequest, Request},
 };
@@ -102,6 +103,23 @@ impl Stepwell {
     /// ([`Error::is_held`]), or the store fails.
     pub async fn delete(&self, id: JobId) -> Result<()> {
         self.command(id, Command::Delete).await.map(drop)
+    }
+
+    /// Removes ended jobs and events that a retention does not keep, now and once. Answers with how many jobs it was.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn prune(&self, retention: Retention) -> Result<usize> {
+        let mut jobs = 0;
+        loop {
+            let pruned = self.engine.store.prune(retention.clone()).await?;
+            jobs += pruned.jobs;
+            if !pruned.more {
+                return Ok(jobs);
+            }
+            // It takes its turn among the others' commits.
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Keeps workers from taking jobs of a queue. What runs goes on.

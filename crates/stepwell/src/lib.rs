@@ -7,7 +7,7 @@
 //! - [`Workers`]: what runs.
 //! - [`remote`]: workers that are programs elsewhere.
 //! - [`series`]: how the queue has been doing over time.
-//! - [`testing`]: tests without waiting.
+//! - [`testing`]: tests without waiting. `Upkeep`: backups, and what else is done to a whole file.
 //! - `process`: phases that are programs, with the feature `process`, on Linux.
 //! - `webhook`: signed webhooks, with the feature `webhooks`. `bulk`: the same for many jobs, with the feature `bulk`.
 #![doc = include_str!("docs/start.md")]
@@ -45,6 +45,8 @@ pub mod series;
 mod single;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "sqlite")]
+mod upkeep;
 #[cfg(feature = "webhooks")]
 pub mod webhook;
 pub mod wire;
@@ -88,4 +90,6 @@ pub use stepwell_core::{
     time::Stopwatch,
 };
 pub use stepwell_core::{job::Job as JobRecord, phase::Phase as PhaseRecord};
+#[cfg(feature = "sqlite")]
+pub use upkeep::Upkeep;
 pub use workers::{ShutdownTimeout, Workers};
