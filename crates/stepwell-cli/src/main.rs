@@ -4,6 +4,7 @@ mod client;
 mod commands;
 mod config;
 mod dev;
+mod doctor;
 mod failure;
 mod http;
 mod interrupts;
@@ -14,6 +15,7 @@ mod payload;
 mod serve;
 mod span;
 mod store;
+mod top;
 mod webhooks;
 
 use std::process::ExitCode;
@@ -48,8 +50,16 @@ enum Command {
     Webhooks(commands::webhooks::Arguments),
     /// Does the same to many jobs.
     Bulk(commands::bulk::Arguments),
+    /// Shows the queue live, on a terminal.
+    Top(commands::top::Arguments),
+    /// Checks, backs up, restores and compacts the file of a store, and deletes what is old.
+    Db(commands::db::Arguments),
+    /// Looks for what operators meet, and says what to do about it.
+    Doctor(commands::doctor::Arguments),
     /// Makes, lists and revokes the tokens that `serve` asks for.
     Tokens(commands::tokens::Arguments),
+    /// Shows what is set, and by what.
+    Config(commands::config::Arguments),
     /// Prints the description of the HTTP API, as OpenAPI 3.1.
     Openapi,
     /// Prints what lets a shell complete commands.
@@ -88,7 +98,11 @@ async fn run() -> ExitCode {
         Command::Events(arguments) => commands::events::run(arguments).await,
         Command::Webhooks(arguments) => commands::webhooks::run(arguments).await,
         Command::Bulk(arguments) => commands::bulk::run(arguments).await,
+        Command::Top(arguments) => commands::top::run(arguments).await,
+        Command::Db(arguments) => commands::db::run(arguments).await,
+        Command::Doctor(arguments) => commands::doctor::run(arguments).await,
         Command::Tokens(arguments) => commands::tokens::run(arguments).await,
+        Command::Config(arguments) => commands::config::run(arguments),
         Command::Openapi => commands::openapi::run(),
         Command::Completion(arguments) => commands::completion::run(&arguments, Arguments::command()),
         Command::Man(arguments) => commands::man::run(&arguments, Arguments::command()),

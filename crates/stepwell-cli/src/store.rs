@@ -1,6 +1,10 @@
 //! Where a queue is stored, as it is named on the command line.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use stepwell::{Builder, Stepwell};
 
@@ -18,6 +22,13 @@ impl StoreAddress {
         match self {
             Self::Sqlite(path) => Stepwell::sqlite(path),
             Self::Postgres(url) => Stepwell::postgres(url),
+        }
+    }
+    /// The file, if it is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Sqlite(path) => Some(path),
+            Self::Postgres(_) => None,
         }
     }
     /// Whether it is there. Of a database it is seen when it is opened.

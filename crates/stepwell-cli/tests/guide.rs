@@ -20,7 +20,7 @@ fn script(guide: &str) -> String {
 #[test]
 fn the_guide_to_the_command_line() {
     let script = script(GUIDE);
-    assert!(script.matches("stepwell ").count() >= 28, "{script}");
+    assert!(script.matches("stepwell ").count() >= 36, "{script}");
     let place = tempfile::tempdir().unwrap();
     std::fs::write(place.path().join("payload.json"), "{}").unwrap();
     let program = Program::start(place.path(), &["--insecure-no-auth", "--demo"]);

@@ -38,7 +38,7 @@ fn a_token_is_made_used_and_revoked_and_sigterm_ends_it_in_order() {
     let id = list[0]["id"].as_str().unwrap();
     assert_eq!(ended(place.path(), &["tokens", "revoke", id, "--store", "sqlite:app.db"]).0, 0);
     let (code, _, told) = ended(place.path(), &["tokens", "revoke", id, "--store", "sqlite:app.db"]);
-    assert!(code == 1 && told.contains("does not exist"), "{told}");
+    assert!(code == 3 && told.contains("not-found"), "{told}");
     let (code, told) = serving.end("-TERM");
     assert_eq!(code, Some(0), "{told}");
     assert!(told.contains("nobody has a token yet") && told.contains("ending"), "{told}");

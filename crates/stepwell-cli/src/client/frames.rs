@@ -33,6 +33,7 @@ pub(crate) struct Frames<'c> {
     /// Whether it was there once: then it is worth to wait for it.
     was_open: bool,
     waiting: bool,
+    silent: bool,
 }
 
 /// What has come of a stream, and what was made of it.
@@ -58,11 +59,16 @@ impl Client {
             text: Lines::default(),
             was_open: false,
             waiting: false,
+            silent: false,
         }
     }
 }
 
 impl Frames<'_> {
+    /// The same, without a word about a server that does not answer for a while.
+    pub(crate) fn silently(self) -> Self {
+        Self { silent: true, ..self }
+    }
     /// The next event.
     ///
     /// # Errors
@@ -100,7 +106,7 @@ impl Frames<'_> {
         let response = match sent {
             Ok(response) => response,
             Err(failure) if self.was_open && failure.is_unreachable() => {
-                if !std::mem::replace(&mut self.waiting, true) {
+                if !std::mem::replace(&mut self.waiting, true) && !self.silent {
                     eprintln!("stepwell: {failure}; trying again");
                 }
                 return Ok(());

@@ -17,24 +17,35 @@ use crate::{
 
 /// The API on a store.
 pub(crate) struct Here {
+    store: StoreAddress,
     stepwell: Stepwell,
     api: Api,
 }
 
 impl Here {
-    /// Opens a store that there is.
+    /// Opens a store that there is, or one that may be made.
     ///
     /// # Errors
     /// If there is none, or it cannot be opened.
-    pub(super) async fn open(store: &StoreAddress, webhooks: WebhookOptions) -> Result<Self, Failure> {
-        if !store.exists() {
+    pub(super) async fn open(
+        store: &StoreAddress,
+        make: bool,
+        webhooks: WebhookOptions,
+    ) -> Result<Self, Failure> {
+        if !make && !store.exists() {
             let why = "there is no such file; name another with --store, or let `stepwell serve` make it";
             return Err(Failure::with_code(code::NOT_FOUND, format!("open {store}"), why));
         }
         let stepwell = store.builder().webhooks(webhooks).open().await.failed_to(format!("open {store}"))?;
         // Whoever may open the file may do everything with it.
         let api = Api::new(&stepwell, Access::unrestricted(), Hosts::any()).requests_per_minute(None);
-        Ok(Self { stepwell, api })
+        Ok(Self { store: store.clone(), stepwell, api })
+    }
+    pub(crate) fn stepwell(&self) -> &Stepwell {
+        &self.stepwell
+    }
+    pub(crate) fn store(&self) -> &StoreAddress {
+        &self.store
     }
     pub(super) async fn send(&self, mut request: Request<Full<Bytes>>) -> Response<Body> {
         request.headers_mut().insert(header::HOST, HeaderValue::from_static("localhost"));

@@ -17,4 +17,4 @@ mod there;
 pub(crate) use ids::{BULK, DELIVERIES, JOBS, WEBHOOKS};
 pub(crate) use requests::{Client, Query, query, segment};
 pub(crate) use session::Session;
-pub(crate) use target::Target;
+pub(crate) use target::{Target, Told};

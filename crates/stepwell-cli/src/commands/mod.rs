@@ -2,7 +2,10 @@
 
 pub(crate) mod bulk;
 pub(crate) mod completion;
+pub(crate) mod config;
+pub(crate) mod db;
 pub(crate) mod dev;
+pub(crate) mod doctor;
 pub(crate) mod enqueue;
 pub(crate) mod events;
 pub(crate) mod jobs;
@@ -11,5 +14,6 @@ pub(crate) mod openapi;
 pub(crate) mod queues;
 pub(crate) mod serve;
 pub(crate) mod tokens;
+pub(crate) mod top;
 pub(crate) mod version;
 pub(crate) mod webhooks;

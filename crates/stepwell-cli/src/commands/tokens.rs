@@ -1,35 +1,36 @@
 //! `stepwell tokens`.
 
-use std::{
-    collections::BTreeSet,
-    io::{self, Write},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{process::ExitCode, time::Duration};
 
 use clap::Subcommand;
-use serde_json::json;
-use stepwell::{Name, Stepwell, wire};
-use stepwell_http::{NewToken, Scope, TokenRecord, Tokens};
+use serde::Serialize;
+use serde_json::Value;
+use stepwell_http::Scope;
 
 use crate::{
+    client::{Session, Target, segment},
     failure::{FailedTo, Failure},
+    output::{Ago, Format, Table, field, text_of},
     span,
-    store::StoreAddress,
 };
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    format: Format,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Makes a token and prints it. It is shown this once, and stored nowhere.
+    /// Makes a token and prints it. It is shown this once, and stored nowhere. With --store, the file is made if it
+    /// does not exist.
     Create(Create),
     /// Lists the tokens, without their secrets.
-    List(List),
+    List,
     /// Ends a token. Running servers notice within two seconds.
     Revoke(Revoke),
 }
@@ -38,9 +39,6 @@ enum Command {
 struct Create {
     /// What people call it.
     name: String,
-    /// Where the queue is stored: sqlite:PATH, or postgres://USER@HOST/DATABASE.
-    #[arg(long, value_name = "STORE", env = "STEPWELL_STORE")]
-    store: StoreAddress,
     /// What it may do: jobs:read, jobs:enqueue, jobs:manage, queues:read, queues:manage, events:read, webhooks:read,
     /// webhooks:manage, workers, metrics, admin. May be given several times.
     #[arg(long = "scope", value_name = "SCOPE", required_unless_present_any = ["read_only", "admin"])]
@@ -63,112 +61,89 @@ struct Create {
 }
 
 #[derive(clap::Args)]
-struct List {
-    /// Where the queue is stored: sqlite:PATH, or postgres://USER@HOST/DATABASE.
-    #[arg(long, value_name = "STORE", env = "STEPWELL_STORE")]
-    store: StoreAddress,
-    /// Prints a JSON array.
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(clap::Args)]
 struct Revoke {
     /// The part of the token between the underscores, as `list` shows it.
     id: String,
-    /// Where the queue is stored: sqlite:PATH, or postgres://USER@HOST/DATABASE.
-    #[arg(long, value_name = "STORE", env = "STEPWELL_STORE")]
-    store: StoreAddress,
+}
+
+/// A token that is asked for, as the API has it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NewToken<'a> {
+    name: &'a str,
+    scopes: Vec<Scope>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    queues: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    kinds: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_in_ms: Option<u128>,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    match arguments.command {
-        Command::Create(create) => {
-            let stepwell = open(&create.store, true).await?;
-            let mut scopes: BTreeSet<Scope> = create.scopes.iter().copied().collect();
-            if create.read_only {
-                scopes.extend(Scope::READ_ONLY);
-            }
-            if create.admin {
-                scopes.insert(Scope::Admin);
-            }
-            let named = |names: Vec<String>| {
-                let names: BTreeSet<Name> = names.into_iter().map(Name::from).collect();
-                (!names.is_empty()).then_some(names)
-            };
-            let (queues, kinds) = (named(create.queues), named(create.kinds));
-            let new = NewToken { name: create.name, scopes, queues, kinds, expires_in: create.expires_in };
-            let made = Tokens::new(&stepwell).create(new).await;
-            let (_, text) = close(stepwell, made).await.failed_to("make the token")?;
-            print(&format!("{text}\n"))
-        }
-        Command::List(list) => {
-            let stepwell = open(&list.store, false).await?;
-            let found = Tokens::new(&stepwell).list().await;
-            let tokens = close(stepwell, found).await.failed_to("list the tokens")?;
-            print(&if list.json { as_json(&tokens) } else { as_lines(&tokens) })
-        }
+    let Arguments { target, format, command } = arguments;
+    let target = if let Command::Create(_) = command { target.that_may_be_made() } else { target };
+    Session::run(&target, format.into(), async |session| match &command {
+        Command::Create(create) => make(session, create).await,
+        Command::List => list(session).await,
         Command::Revoke(revoke) => {
-            let stepwell = open(&revoke.store, false).await?;
-            let revoked = Tokens::new(&stepwell).revoke(&revoke.id).await;
-            close(stepwell, revoked).await.failed_to("revoke the token")?;
-            Ok(ExitCode::SUCCESS)
+            let path = format!("/api/v1/tokens/{}", segment(&revoke.id));
+            session.client.delete("revoke the token", &path).await?;
+            Ok(0)
         }
+    })
+    .await
+}
+
+async fn make(session: &Session, create: &Create) -> Result<u8, Failure> {
+    let mut scopes = create.scopes.clone();
+    if create.read_only {
+        scopes.extend(Scope::READ_ONLY);
     }
-}
-
-async fn open(store: &StoreAddress, make: bool) -> Result<Stepwell, Failure> {
-    if !make && !store.exists() {
-        return Err(Failure::to(format!("open {store}"), "there is no such file; name another with --store"));
+    if create.admin {
+        scopes.push(Scope::Admin);
     }
-    store.builder().open().await.failed_to(format!("open {store}"))
-}
-
-async fn close<T>(stepwell: Stepwell, outcome: stepwell::Result<T>) -> stepwell::Result<T> {
-    let closed = stepwell.close().await;
-    outcome.and_then(|value| closed.map(|()| value))
-}
-
-fn print(text: &str) -> Result<ExitCode, Failure> {
-    io::stdout().write_all(text.as_bytes()).failed_to("print")?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn words<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
-    names.into_iter().map(|name| name.as_ref().to_owned()).collect::<Vec<_>>().join(",")
-}
-
-fn as_lines(tokens: &[TokenRecord]) -> String {
-    let mut text = String::from("ID\tNAME\tSCOPES\tQUEUES\tKINDS\tCREATED\tEXPIRES\tLAST USED\n");
-    for token in tokens {
-        let scopes = words(token.scopes.iter().map(|scope| scope.as_str()));
-        let limited = |names: &Option<BTreeSet<Name>>| names.as_ref().map_or("all".to_owned(), words);
-        let time = |at: Option<stepwell::Timestamp>| at.map_or("never".to_owned(), wire::rfc3339);
-        let cells = [
-            token.id.clone(),
-            token.name.clone(),
-            scopes,
-            limited(&token.queues),
-            limited(&token.kinds),
-            token.created(),
-            time(token.expires_at),
-            time(token.last_used_at),
-        ];
-        text.push_str(&cells.join("\t"));
-        text.push('\n');
-    }
-    text
-}
-
-fn as_json(tokens: &[TokenRecord]) -> String {
-    let object = |token: &TokenRecord| {
-        json!({
-            "id": token.id, "name": token.name, "scopes": token.scopes,
-            "queues": token.queues, "kinds": token.kinds, "createdAt": token.created(),
-            "expiresAt": token.expires_at.map(wire::rfc3339),
-            "lastUsedAt": token.last_used_at.map(wire::rfc3339),
-        })
+    let new = NewToken {
+        name: &create.name,
+        scopes,
+        queues: &create.queues,
+        kinds: &create.kinds,
+        expires_in_ms: create.expires_in.map(|span| span.as_millis()),
     };
-    let array: Vec<serde_json::Value> = tokens.iter().map(object).collect();
-    format!("{:#}\n", serde_json::Value::from(array))
+    let answer = session.client.post("make the token", "/api/v1/tokens", &new).await?;
+    match session.out.is_json() {
+        true => session.out.line(answer.text())?,
+        false => session.out.line(field(&answer.value()?, "secret"))?,
+    }
+    Ok(0)
+}
+
+async fn list(session: &Session) -> Result<u8, Failure> {
+    let what = "list the tokens";
+    let tokens = session.client.whole(what, "/api/v1/tokens").await?;
+    let mut table =
+        Table::new(&["ID", "NAME", "SCOPES", "QUEUES", "KINDS", "CREATED", "EXPIRES", "LAST USED"]);
+    let (ago, people) = (Ago::now(), session.out.is_for_people());
+    for token in &tokens {
+        let token: Value = serde_json::from_str(token.get()).failed_to(what)?;
+        let limited =
+            |name: &str| if token[name].is_null() { "all".to_owned() } else { text_of(&token, name) };
+        let time = |name: &str| match field(&token, name) {
+            "" => "never".to_owned(),
+            at if people => ago.of(at),
+            at => at.to_owned(),
+        };
+        table.row([
+            text_of(&token, "id"),
+            text_of(&token, "name"),
+            text_of(&token, "scopes"),
+            limited("queues"),
+            limited("kinds"),
+            time("createdAt"),
+            time("expiresAt"),
+            time("lastUsedAt"),
+        ]);
+    }
+    session.out.list(&tokens, &table)?;
+    Ok(0)
 }

@@ -12,7 +12,11 @@ pub(crate) struct Ago {
 
 impl Ago {
     pub(crate) fn now() -> Self {
-        Self { now: Clock::system().wall() }
+        Self::at(Clock::system().wall())
+    }
+    /// As it was said at a time.
+    pub(crate) fn at(now: Timestamp) -> Self {
+        Self { now }
     }
     /// `3m ago`, or `in 3m`; empty if it is no time.
     pub(crate) fn of(self, at: &str) -> String {

@@ -29,22 +29,24 @@ pub(crate) fn phase_bar(job: &Value) -> String {
 }
 
 /// An event as a line for people: when, whose, what, and what else it says.
-pub(crate) fn event_line(event: &Value) -> String {
+pub(crate) fn event_text(event: &Value) -> String {
     let time = field(event, "at").get(11..23).unwrap_or_default();
-    let ty = field(event, "type");
-    let mut line = format!("{time}  {:<7}  {ty:<22}", short(field(event, "jobId")));
-    let style = match ty.rsplit(':').next() {
-        Some("completed") => tint("completed"),
-        Some("failed") => tint("failed"),
-        Some("cancelled") => tint("cancelled"),
-        _ => Style::new(),
-    };
     let about: Vec<String> =
         ["kind", "phase"].iter().map(|name| text_of(event, name)).filter(|text| !text.is_empty()).collect();
-    line = format!("{}  {}", style.apply_to(line), clean(&about.join("  ")));
+    let (id, ty) = (short(field(event, "jobId")), field(event, "type"));
+    let mut line = format!("{time}  {id:<7}  {ty:<22}  {}", clean(&about.join("  ")));
     for (name, value) in event["data"].as_object().into_iter().flatten() {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         line.push_str(&format!("  {name}={}", clean(&value)));
     }
     line
+}
+
+/// The same, in the colour of what it says.
+pub(crate) fn event_line(event: &Value) -> String {
+    let style = match field(event, "type").rsplit(':').next() {
+        Some(state @ ("completed" | "failed" | "cancelled")) => tint(state),
+        _ => Style::new(),
+    };
+    style.apply_to(event_text(event)).to_string()
 }

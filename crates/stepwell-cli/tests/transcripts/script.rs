@@ -48,8 +48,8 @@ impl<'p> Script<'p> {
         let (command, input) = filled.split_once(" <<< ").unwrap_or((&filled, ""));
         let mut program = Command::new(env!("CARGO_BIN_EXE_stepwell"));
         program.args(words(command)).current_dir(self.place);
-        for name in ["STEPWELL_SERVER", "STEPWELL_STORE", "STEPWELL_TOKEN", "STEPWELL_TOKEN_FILE"] {
-            program.env_remove(name);
+        for name in ["SERVER", "STORE", "TOKEN", "TOKEN_FILE", "LISTEN", "LOG"] {
+            program.env_remove(format!("STEPWELL_{name}"));
         }
         program.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let mut child =
