@@ -52,3 +52,6 @@ INSERT INTO stepwell.name (name) VALUES ($1) ON CONFLICT (name) DO NOTHING RETUR
 
 -- name: process
 SELECT pg_backend_pid()
+
+-- name: synchronous
+SELECT current_setting('synchronous_commit')

@@ -10,7 +10,6 @@ use crate::{
     connection::Call,
     error,
     ledger::{Known, Ledger, Trouble, get},
-    options::Durability,
     pending::Pending,
     sql::sql,
     tables::{claim, setting},
@@ -112,7 +111,6 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_t
     SET LOCAL lock_timeout = '20s'; SET LOCAL idle_in_transaction_session_timeout = '30s'; \
     SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; \
     SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_generic_plan";
-const RELAXED: &str = "; SET LOCAL synchronous_commit = off";
 
 impl Ledger {
     /// Runs the operations in one transaction and commits it.
@@ -229,9 +227,9 @@ impl Ledger {
             let keys: Vec<&str> = wants.settings.iter().map(|(_, key)| key.as_str()).collect();
             calls.push(Call::new(sql!("setting", "by_keys")).with(scopes).with(keys));
         }
-        let begin = match self.conn.target().durability {
-            Durability::Full => BEGIN.to_owned(),
-            Durability::Relaxed => format!("{BEGIN}{RELAXED}"),
+        let begin = match self.synchronous {
+            Some(setting) => format!("{BEGIN}; SET LOCAL synchronous_commit = {setting}"),
+            None => BEGIN.to_owned(),
         };
         let answers = self.conn.together(Some(&begin), &calls);
         drop(calls);
@@ -366,6 +364,9 @@ impl Ledger {
         }
         self.dictionary.clear();
         (self.day, self.next_day) = (i32::MIN, i32::MIN);
+        let row = self.query_opt(CONNECT, sql!("meta", "synchronous"), &[])?;
+        let server: String = row.map_or(Ok(String::new()), |row| get(&row, 0, CONNECT))?;
+        self.synchronous = self.conn.target().durability.setting(&server);
         let row = self.query_opt(CONNECT, sql!("meta", "process"), &[])?;
         let part: i32 = row.map_or(Ok(0), |row| get(&row, 0, CONNECT))?;
         self.part = part.rem_euclid(crate::counters::PARTS);

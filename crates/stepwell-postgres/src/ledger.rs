@@ -87,6 +87,8 @@ pub(crate) struct Ledger {
     pub(crate) day: i32,
     /// The one that was made for tomorrow.
     pub(crate) next_day: i32,
+    /// What `synchronous_commit` is set to, if it is not as it should be.
+    pub(crate) synchronous: Option<&'static str>,
     /// Whether the step that runs has written anything.
     pub(crate) wrote: bool,
     /// Whether the transaction has written anything.
@@ -125,6 +127,7 @@ impl Ledger {
             recorded: Timestamp::default(),
             day: 0,
             next_day: 0,
+            synchronous: None,
             wrote: false,
             dirty: false,
             careful: false,

@@ -63,12 +63,7 @@ impl Postgres {
         let description = Description {
             store: "postgres",
             location: target.location(),
-            durability: match options.durability {
-                Durability::Full => "synchronous_commit as the server has it".to_owned(),
-                Durability::Relaxed => {
-                    "synchronous_commit=off (a crash of the server may take back the last of it)".to_owned()
-                }
-            },
+            durability: durability(&mut conn, options.durability)?,
             generation: generation.to_string(),
             notices: Vec::new(),
         };
@@ -103,6 +98,18 @@ fn is_pooled(conn: &mut Conn, target: &Arc<Target>) -> Result<bool> {
     let [here, there] = seen;
     let one_each = here.iter().all(|one| *one == here[0]) && there.iter().all(|one| *one == there[0]);
     Ok(!one_each || here[0] == there[0])
+}
+
+/// What an acknowledgement means, for people.
+fn durability(conn: &mut Conn, wanted: Durability) -> Result<String> {
+    const READ: &str = "read the database's settings";
+    let row = conn.query_opt(sql!("meta", "synchronous"), &[]).map_err(error::of(READ))?;
+    let server: String = row.map_or(Ok(String::new()), |row| get(&row, 0, READ))?;
+    let means = match wanted {
+        Durability::Full => "",
+        Durability::Relaxed => " (a crash of the server may take back the last of it)",
+    };
+    Ok(format!("synchronous_commit={}{means}", wanted.setting(&server).unwrap_or(&server)))
 }
 
 /// The database's time.

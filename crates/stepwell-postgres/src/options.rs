@@ -15,6 +15,17 @@ pub enum Durability {
     Relaxed,
 }
 
+impl Durability {
+    /// What `synchronous_commit` is set to where the server has this; nothing if it is left as it is.
+    pub(crate) fn setting(self, server: &str) -> Option<&'static str> {
+        match self {
+            Self::Full if matches!(server, "on" | "remote_apply") => None,
+            Self::Full => Some("on"),
+            Self::Relaxed => Some("off"),
+        }
+    }
+}
+
 /// How a store is opened.
 #[derive(Clone)]
 pub struct PostgresOptions {
