@@ -1,6 +1,6 @@
 //! Small records of the layers above, and the cursors of durable readers.
 
-use stepwell_core::{Error, Json, Name, Result, Timestamp, setting::Setting};
+use stepwell_core::{Error, Json, Name, Result, Timestamp, setting::Setting, store::operations};
 use tokio_postgres::Row;
 
 use crate::{
@@ -40,8 +40,15 @@ impl Ledger {
     ) -> Result<u64> {
         self.wrote = true;
         let seen = self.find_setting(scope, key)?.map_or(0, |seen| seen.version);
-        let row = self.query_opt(STORE, sql!("setting", "revise"), &[&&**scope])?;
-        let version: i64 = row.map_or(Ok(0), |row| get(&row, 0, STORE))?;
+        let version = match &**scope == operations::ONCE {
+            // Nobody lists these, and enqueueing must not wait in one line for the revision that all of them would
+            // share. The time makes a version that never comes twice for one key.
+            true => now.as_micros().max(seen.cast_signed() + 1),
+            false => {
+                let row = self.query_opt(STORE, sql!("setting", "revise"), &[&&**scope])?;
+                row.map_or(Ok(0), |row| get(&row, 0, STORE))?
+            }
+        };
         let kept = match value {
             Some(value) => {
                 let params: [crate::connection::Param<'_>; 6] =
