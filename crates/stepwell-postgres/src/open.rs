@@ -78,7 +78,8 @@ impl Postgres {
         let readers = Readers::spawn(connections, options.busy_deadline)?;
         let wake = wake::start(target.clone(), state.clone(), clock.clone())?;
         let sessions = Arc::new(Sessions::new(options.session_ttl, clock.clone()));
-        let (committers, wake) = (Mutex::new(committers), Mutex::new(Some(wake)));
+        let (committers, wake) = (Arc::new(Mutex::new(committers)), Arc::new(Mutex::new(Some(wake))));
+        let (readers, beats) = (Arc::new(readers), Arc::new(beats));
         Ok(Self { state, target, committers, wake, readers, beats, sessions, clock, description })
     }
 }

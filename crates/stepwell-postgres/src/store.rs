@@ -45,10 +45,10 @@ const LOOK: Duration = Duration::from_millis(1);
 pub struct Postgres {
     pub(crate) state: Arc<State>,
     pub(crate) target: Arc<Target>,
-    pub(crate) committers: Mutex<Vec<JoinHandle<()>>>,
-    pub(crate) wake: Mutex<Option<JoinHandle<()>>>,
-    pub(crate) readers: Readers,
-    pub(crate) beats: Beats,
+    pub(crate) committers: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    pub(crate) wake: Arc<Mutex<Option<JoinHandle<()>>>>,
+    pub(crate) readers: Arc<Readers>,
+    pub(crate) beats: Arc<Beats>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) clock: Clock,
     pub(crate) description: Description,
@@ -330,35 +330,51 @@ impl Store for Postgres {
 
     fn close(&self) -> Answer<'_, ()> {
         Box::pin(async move {
-            self.end();
+            // Threads are waited for, which an application's runtime must not be.
+            let (done, ended) = oneshot::channel::<()>();
+            let ending = self.ending();
+            let thread = std::thread::Builder::new().name("stepwell-close".into());
+            let started = thread.spawn(move || {
+                ending();
+                drop(done);
+            });
+            match started {
+                Ok(_) => drop(ended.await),
+                Err(_) => self.ending()(),
+            }
             Ok(())
         })
     }
 }
 
 impl Postgres {
-    /// Ends everything, in order. A second time there is nothing left to end.
-    fn end(&self) {
-        self.state.closing.begin();
-        self.state.queue.close();
-        let mut committers = self.committers.lock().unwrap_or_else(PoisonError::into_inner);
-        // What waits is still written, if that is possible soon. After that nobody waits for the database any more.
-        while !self.state.closing.is_over() && !committers.iter().all(JoinHandle::is_finished) {
-            std::thread::sleep(LOOK);
-        }
-        self.target.end();
-        self.beats.close();
-        self.readers.close();
-        let wake = self.wake.lock().unwrap_or_else(PoisonError::into_inner).take();
-        for thread in committers.drain(..).chain(wake) {
-            drop(thread.join());
+    /// What ends everything, in order. A second time there is nothing left to end.
+    fn ending(&self) -> impl FnOnce() + Send + use<> {
+        let Self { state, target, committers, wake, readers, beats, .. } = self;
+        let (state, target, committers) = (state.clone(), target.clone(), committers.clone());
+        let (wake, readers, beats) = (wake.clone(), readers.clone(), beats.clone());
+        move || {
+            state.closing.begin();
+            state.queue.close();
+            let mut committers = committers.lock().unwrap_or_else(PoisonError::into_inner);
+            // What waits is still written, if that is possible soon. After that nobody waits for the database any more.
+            while !state.closing.is_over() && !committers.iter().all(JoinHandle::is_finished) {
+                std::thread::sleep(LOOK);
+            }
+            target.end();
+            beats.close();
+            readers.close();
+            let wake = wake.lock().unwrap_or_else(PoisonError::into_inner).take();
+            for thread in committers.drain(..).chain(wake) {
+                drop(thread.join());
+            }
         }
     }
 }
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        self.end();
+        self.ending()();
     }
 }
 
@@ -369,7 +385,7 @@ mod tests {
     use stepwell_postgres_rig::Database;
 
     use super::*;
-    use crate::options::PostgresOptions;
+    use crate::{options::PostgresOptions, sql::sql};
 
     #[tokio::test]
     async fn after_a_panic_everybody_is_told_and_nobody_waits() {
@@ -383,5 +399,21 @@ mod tests {
             assert!(store.write(|_| Ok(())).await.unwrap_err().is_fatal());
         };
         tokio::time::timeout(Duration::from_secs(20), calls).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_acknowledged_is_on_the_disk_whatever_the_server_has() {
+        let database = Database::create().unwrap();
+        for (server, here) in [("off", "on"), ("local", "on"), ("remote_apply", "remote_apply")] {
+            let set = format!("ALTER DATABASE {} SET synchronous_commit = {server}", database.name());
+            database.query(&set).unwrap();
+            let store = Postgres::open(&PostgresOptions::new(database.url(), [7; 16])).unwrap();
+            let look = |ledger: &mut Ledger| {
+                let row = ledger.query_opt("look", sql!("meta", "synchronous"), &[])?;
+                row.map(|row| crate::ledger::get::<String>(&row, 0, "look")).transpose()
+            };
+            assert_eq!(store.write(look).await.unwrap().as_deref(), Some(here));
+            assert_eq!(store.describe().durability, format!("synchronous_commit={here}"));
+        }
     }
 }

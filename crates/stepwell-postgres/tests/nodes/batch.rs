@@ -83,3 +83,32 @@ async fn a_listener_that_panics_is_nobodys_trouble() {
     };
     tokio::time::timeout(crate::support::AT_ONCE, calls).await.unwrap();
 }
+
+#[tokio::test]
+async fn jobs_with_idempotency_keys_do_not_wait_for_each_other() {
+    let place = Place::new();
+    let store = place.open();
+    let foreign = place.foreign().await;
+    foreign.batch_execute("BEGIN; INSERT INTO stepwell.scope VALUES ('stepwell.once', 1)").await.unwrap();
+    let once = stepwell_core::machine::Once { key: "key".into(), fingerprint: "f".into() };
+    let job = NewJob { once: Some(once), ..new_job() };
+    let enqueueing = enqueue(&store, job.clone());
+    let id = tokio::time::timeout(crate::support::AT_ONCE, enqueueing).await.unwrap().unwrap();
+    assert_eq!(enqueue(&store, NewJob { id: new_job().id, ..job }).await.unwrap(), id);
+}
+
+#[tokio::test]
+async fn whoever_closes_a_store_goes_on_meanwhile() {
+    let place = Place::new();
+    let store = place.open();
+    let held = place.hold_commits().await;
+    let mut waiting = Box::pin(enqueue(&store, new_job()));
+    assert!(futures_util::poll!(&mut waiting).is_pending());
+    place.until_waiting(1).await;
+    let mut closing = store.close();
+    assert!(futures_util::poll!(&mut closing).is_pending());
+    held.batch_execute("COMMIT").await.unwrap();
+    closing.await.unwrap();
+    // Whether it was still written depends on how soon.
+    drop(waiting.await);
+}
