@@ -74,3 +74,18 @@ impl Damaged {
         self.jobs.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_was_repaired_is_looked_past_no_more() {
+        let mut damaged = Damaged::default();
+        damaged.set_aside(&Damage { key: 7, id: None, problem: "as a test wants it".into() });
+        damaged.is_whole(8);
+        assert!(damaged.contains(7));
+        damaged.is_whole(7);
+        assert_eq!((damaged.contains(7), damaged.len()), (false, 0));
+    }
+}

@@ -109,3 +109,31 @@ impl Dictionary {
         Ok(phases)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use stepwell_postgres_rig::Database;
+
+    use super::*;
+    use crate::{Postgres, PostgresOptions, target::Target};
+
+    #[test]
+    fn a_dictionary_that_begins_anew_knows_what_it_was_asked_for() {
+        let database = Database::create().unwrap();
+        let options = PostgresOptions::new(database.url(), [7; 16]);
+        drop(Postgres::open(&options).unwrap());
+        let mut conn = Conn::new(Arc::new(Target::new(&options).unwrap())).unwrap();
+        conn.connect().unwrap();
+        let mut dictionary = Dictionary::default();
+        let known = dictionary.add(&mut conn, &"known".into()).unwrap();
+        let unknown = Dictionary::default().add(&mut conn, &"unknown".into()).unwrap();
+        for n in (1_000_000..).take(ENTRIES_MAX - 1) {
+            dictionary.remember(n, n.to_string().into());
+        }
+        dictionary.learn(&mut conn, [known, unknown].into_iter()).unwrap();
+        assert_eq!(dictionary.name(known).as_deref(), Some("known"));
+        assert_eq!(dictionary.name(unknown).as_deref(), Some("unknown"));
+    }
+}

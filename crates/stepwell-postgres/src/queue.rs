@@ -117,21 +117,27 @@ mod tests {
 
     #[test]
     fn whoever_pauses_takes_nobodys_turn() {
-        let (queue, busy) = (Queue::default(), Arc::new(AtomicUsize::new(0)));
+        let (queue, busy, taken) = (Queue::default(), Arc::new(AtomicUsize::new(0)), AtomicUsize::new(0));
         std::thread::scope(|scope| {
-            // They come first, and would be woken first.
             for _ in 0..8 {
                 scope.spawn(|| queue.pause(Duration::from_mins(1)));
             }
-            let taking = scope.spawn(|| queue.take().map(|taken| taken.ops.len()));
-            queue.add(Box::new(Nothing(busy.clone())));
-            let since = Stopwatch::start();
-            while !taking.is_finished() && since.elapsed() < Duration::from_secs(5) {
-                std::thread::yield_now();
-            }
-            let taken = taking.is_finished();
+            scope.spawn(|| {
+                while let Some(Taken { ops, .. }) = queue.take() {
+                    taken.fetch_add(ops.len(), Ordering::SeqCst);
+                }
+            });
+            // Again and again, so that the one that takes was surely asleep for some of them.
+            let in_time = (1..1_000).all(|n| {
+                queue.add(Box::new(Nothing(busy.clone())));
+                let since = Stopwatch::start();
+                while taken.load(Ordering::SeqCst) < n && since.elapsed() < Duration::from_secs(10) {
+                    std::thread::yield_now();
+                }
+                taken.load(Ordering::SeqCst) >= n
+            });
             queue.close();
-            assert!(taken, "the one that takes was not woken");
+            assert!(in_time, "the one that takes was not woken");
         });
     }
 

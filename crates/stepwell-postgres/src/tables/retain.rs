@@ -201,3 +201,23 @@ impl Ledger {
         Ok(gone)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use stepwell_postgres_rig::Database;
+
+    use super::*;
+    use crate::{Postgres, PostgresOptions};
+
+    #[test]
+    fn a_pass_of_retention_ends_where_its_window_does() {
+        let database = Database::create().unwrap();
+        drop(Postgres::open(&PostgresOptions::new(database.url(), [7; 16])).unwrap());
+        database.query("SELECT stepwell.open_day(1)").unwrap();
+        let walk = sql!("event", "walk").replace("$1", "0").replace("$2", "10000").replace("$3", "1");
+        let explain = format!("SET enable_seqscan = off; EXPLAIN {walk}");
+        let plan: Vec<String> = database.query(&explain).unwrap().into_iter().flatten().flatten().collect();
+        let by_index = |line: &String| line.contains("Index Cond") && line.contains("last_pos <=");
+        assert!(plan.iter().any(by_index), "{plan:#?}");
+    }
+}
