@@ -18,7 +18,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {
-    /// It is on disk: SQLite's `synchronous=FULL`, PostgreSQL's `synchronous_commit` as the server has it. A power loss
+    /// It is on disk: SQLite's `synchronous=FULL`, PostgreSQL's `synchronous_commit`, at least `on`. A power loss
     /// takes nothing that was acknowledged.
     #[default]
     Full,
