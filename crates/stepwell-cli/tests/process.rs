@@ -6,14 +6,10 @@
 mod crashed;
 mod serving;
 
-use std::{
-    fs,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path};
 
 use serde_json::{Value, json};
-use serving::{Serving, body, ended};
+use serving::{Serving, body, ended, until};
 use tempfile::TempDir;
 
 /// A place with a description of kinds.
@@ -40,16 +36,6 @@ fn finished(serving: &Serving, id: &str) -> Value {
         if ["completed", "failed", "cancelled"].contains(&job["state"].as_str().unwrap()) {
             return job;
         }
-    }
-}
-
-/// Asks again and again until the answer is yes.
-fn until(what: &str, ask: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !ask() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what}: it did not come");
-        // Each question is asked of another process, so this does not spin.
-        std::thread::yield_now();
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serving::{SLOW_BODY, Serving, body, ended, stepwell};
+use serving::{SLOW_BODY, Serving, body, ended, stepwell, until};
 use tempfile::TempDir;
 
 fn place() -> TempDir {
@@ -134,16 +134,6 @@ fn a_request_under_way_is_answered_although_nothing_runs_any_more() {
     assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
     let mut child = serving.child;
     assert_eq!(child.wait().unwrap().code(), Some(0));
-}
-
-/// Asks again and again until the answer is yes.
-fn until(what: &str, ask: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !ask() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what}: it did not come");
-        // Each question is a request of its own, so this does not spin.
-        std::thread::yield_now();
-    }
 }
 
 #[test]

@@ -38,6 +38,7 @@ mod phase_fn;
 mod plan;
 #[cfg(all(feature = "process", target_os = "linux"))]
 pub mod process;
+mod recorded;
 mod records;
 mod registered;
 pub mod remote;

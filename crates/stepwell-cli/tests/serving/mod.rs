@@ -11,6 +11,7 @@ use std::{
     net::TcpStream,
     path::Path,
     process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 pub fn stepwell(place: &Path, arguments: &[&str]) -> Command {
@@ -30,6 +31,16 @@ pub fn ended(place: &Path, arguments: &[&str]) -> (i32, String, String) {
 pub fn body(answer: &str) -> serde_json::Value {
     let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer:?}"));
     serde_json::from_str(body).unwrap_or_else(|_| panic!("{answer:?}"))
+}
+
+/// Asks again and again until the answer is yes.
+pub fn until(what: &str, ask: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !ask() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what}: it did not come");
+        // Each question is asked of another process, so this does not spin.
+        std::thread::yield_now();
+    }
 }
 
 /// The body of a request that takes its time.

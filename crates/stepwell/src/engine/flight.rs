@@ -9,7 +9,7 @@ use std::{
 
 use futures_util::FutureExt;
 use stepwell_core::{
-    Error, Job as JobRecord, JobState, Json, Name, Phase, Result, Retry,
+    Job as JobRecord, JobState, Json, Name, Phase, Result, Retry,
     lease::Fence,
     machine::{self, Command},
     plan::PhaseSpec,
@@ -20,6 +20,7 @@ use crate::{
     ctx::{Owner, PhaseRun},
     notes::Notes,
     phase_error::{PhaseError, Verdict},
+    recorded,
     registered::{AnyWorker, Given},
 };
 
@@ -188,7 +189,7 @@ impl Flight {
         let spec = &self.worker.spec().phases[position];
         let mut inputs = Vec::with_capacity(spec.inputs.len());
         for input in &spec.inputs {
-            inputs.push(self.stored_result(input).await?);
+            inputs.push(recorded::output(&*self.engine.store, &self.job, input).await?);
         }
         let store = &self.engine.store;
         if phase.checkpoint {
@@ -202,19 +203,6 @@ impl Flight {
         let (payload, pool) = (self.payload.clone(), self.engine.pool.clone());
         let queue = self.job.queue.clone();
         Ok(Given { payload, queue, inputs, elements, phase_run: phase_run.clone(), pool })
-    }
-
-    async fn stored_result(&self, input: &Name) -> Result<Json> {
-        let missing = || Error::no_such("result of phase", input.to_string());
-        let phase = self.job.phase(input).ok_or_else(missing)?;
-        let recorded = phase.result.as_ref().ok_or_else(missing)?;
-        match &recorded.inline {
-            Some(inline) => Ok(inline.clone()),
-            None => {
-                let stored = self.engine.store.result(self.job.id, phase.stored_name().clone()).await?;
-                stored.ok_or_else(missing)
-            }
-        }
     }
 
     /// Runs the handler, and sees to it that it ends: by itself, by its time-out, or because it must stop.

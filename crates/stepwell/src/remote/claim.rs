@@ -1,11 +1,13 @@
 //! A phase as it is handed to a remote worker.
 
 use stepwell_core::{
-    Error, Json, Name, Result,
+    Json, Name, Result,
     job::Job,
     plan::PlanSpec,
     store::{Claimed, Store},
 };
+
+use crate::recorded;
 
 use super::lease::LeaseToken;
 
@@ -51,7 +53,7 @@ impl RemoteClaim {
         let inputs = plan.phase(&phase.name).map_or(&[][..], |spec| &spec.inputs);
         let mut outputs = Vec::with_capacity(inputs.len());
         for input in inputs {
-            outputs.push((input.clone(), output(store, &job, input).await?));
+            outputs.push((input.clone(), recorded::output(store, &job, input).await?));
         }
         Ok(Some(Self {
             lease,
@@ -64,14 +66,5 @@ impl RemoteClaim {
             outputs,
             job,
         }))
-    }
-}
-
-async fn output(store: &dyn Store, job: &Job, input: &Name) -> Result<Json> {
-    let missing = || Error::no_such("result of phase", input.to_string());
-    let phase = job.phase(input).ok_or_else(missing)?;
-    match phase.result.as_ref().ok_or_else(missing)?.inline.clone() {
-        Some(inline) => Ok(inline),
-        None => store.result(job.id, phase.stored_name().clone()).await?.ok_or_else(missing),
     }
 }
