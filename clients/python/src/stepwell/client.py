@@ -147,10 +147,10 @@ class Client:
             raise Unreachable(f"{self._server} did not answer: {error}") from error
         finally:
             connection.close()
-        return _read(response.status, response.reason, text)
+        return _read(response.status, response.reason, text, response.getheader("Retry-After"))
 
 
-def _read(status: int, reason: str, text: bytes) -> Json:
+def _read(status: int, reason: str, text: bytes, retry_after: Optional[str]) -> Json:
     try:
         body = json.loads(text) if text else None
     except ValueError:
@@ -159,5 +159,7 @@ def _read(status: int, reason: str, text: bytes) -> Json:
         return body
     if not isinstance(body, dict):
         # Something between here and the server has answered.
-        body = {"status": status, "code": "", "detail": reason, "retryable": status in (502, 503, 504)}
+        body = {"status": status, "code": "", "detail": reason, "retryable": status in (429, 502, 503, 504)}
+        if retry_after is not None and retry_after.isdigit():
+            body["retryAfterMs"] = int(retry_after) * 1000
     raise (LeaseLost if body.get("code") == "lease-lost" else Problem)(body)

@@ -26,6 +26,8 @@ log = logging.getLogger("stepwell")
 WAIT_MS = 20_000
 # A report must arrive: it is sent again for as long as the lease can hold, and longer does no harm.
 REPORT_TRIES = 40
+# How long a phase that was told to stop has to say so before the worker ends.
+LISTEN_S = 1.0
 
 
 class Permanent(Exception):
@@ -67,6 +69,9 @@ class Context:
         self.idempotency_key: str = phase["idempotencyKey"]
         self.outputs: Dict[str, Json] = phase["outputs"]
         self.cancelled = threading.Event()
+        # Nothing more is said about what was lost, and what is given back has not failed.
+        self._lost = False
+        self._given_back = False
 
     def progress(self, done: int, total: int, note: Optional[str] = None) -> None:
         """Says how far the phase has got. What cannot be said now is not said: the phase goes on."""
@@ -90,8 +95,16 @@ class Context:
         try:
             return self._client.request("POST", f"/claims/{quote(self._lease, safe='')}/{verb}", body, tries=tries)
         except LeaseLost:
-            self.cancelled.set()
+            self._lose()
             raise
+
+    def _lose(self) -> None:
+        self._lost = True
+        self.cancelled.set()
+
+    def _give_back(self) -> None:
+        self._given_back = True
+        self.cancelled.set()
 
 
 class Worker:
@@ -116,6 +129,7 @@ class Worker:
         self._lock = threading.Lock()
         self._free = threading.Semaphore(self._concurrency)
         self._stopping = threading.Event()
+        self._terminated = threading.Event()
         self._ended = threading.Event()
         self._id = ""
         self._heartbeat_s = 10.0
@@ -194,7 +208,7 @@ class Worker:
             except Problem as problem:
                 if problem.code == "not-found":
                     # It was taken for dead, or the server is another one: what it had is not its own any more.
-                    self._give_up_all()
+                    self._give_up(self._held())
                     self._again(self._register)
                     asked["workerId"] = self._id
                     key = str(uuid.uuid4())
@@ -240,6 +254,8 @@ class Worker:
         """Runs one phase, and answers with the next one of the job if it is to go on with that."""
         try:
             verb, body = self._outcome(cx)
+            if cx._lost:
+                return None
             reported = self._report(cx, verb, body)
         except LeaseLost:
             log.warning("the lease of %s was lost; it runs elsewhere", cx.job_id)
@@ -278,6 +294,8 @@ class Worker:
         except Snooze as snooze:
             return "snooze", {"delayMs": int(snooze.delay_s * 1000)}
         except Exception as error:
+            if cx._given_back:
+                return "release", {}
             failed: Dict[str, Json] = {
                 "error": {"type": type(error).__name__, "message": str(error), "stack": traceback.format_exc()}
             }
@@ -299,9 +317,11 @@ class Worker:
         with self._lock:
             return dict(self._running)
 
-    def _give_up_all(self) -> None:
-        for cx in self._held().values():
-            cx.cancelled.set()
+    def _give_up(self, held: Mapping[str, Context]) -> None:
+        """Stops what is not this worker's any more. Nobody is told of it again."""
+        for cx in held.values():
+            cx._lose()
+            self._untrack(cx)
 
     def _beat(self) -> None:
         while not self._ended.wait(self._heartbeat_s):
@@ -312,24 +332,34 @@ class Worker:
                 answer = self._client.request("POST", path, {"state": state, "leases": list(held)}, tries=1)
             except Problem as problem:
                 if problem.code == "not-found":
-                    self._give_up_all()
+                    self._give_up(held)
                 log.warning("a heartbeat was refused: %s", problem)
                 continue
             except StepwellError as error:
                 log.warning("a heartbeat did not arrive: %s", error)
                 continue
-            for lease in answer["leases"]:
-                if lease["status"] != "held" and lease["lease"] in held:
-                    held[lease["lease"]].cancelled.set()
-            if answer["desired"] != "run":
-                self.stop()
+            self._obey(held, answer)
+
+    def _obey(self, held: Mapping[str, Context], answer: Json) -> None:
+        self._give_up({lease: held[lease] for lease in _standing(answer, "lost") if lease in held})
+        for lease in _standing(answer, "cancel"):
+            if lease in held:
+                held[lease].cancelled.set()
+        if answer["desired"] == "terminate":
+            self._terminated.set()
+        if answer["desired"] != "run":
+            self.stop()
 
     def _drain(self) -> None:
         deadline = time.monotonic() + self._grace_s
-        while self._held() and time.monotonic() < deadline:
+        while self._held() and time.monotonic() < deadline and not self._terminated.is_set():
             time.sleep(0.02)
         for cx in self._held().values():
-            cx.cancelled.set()
+            cx._give_back()
+        # Those that listen say so themselves; the others are given back with the end of the worker.
+        deadline = time.monotonic() + LISTEN_S
+        while self._held() and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def _leave(self) -> None:
         try:
@@ -337,3 +367,7 @@ class Worker:
             self._client.request("DELETE", f"/workers/{self._id}", tries=3)
         except StepwellError as error:
             log.warning("the worker could not say that it ends: %s", error)
+
+
+def _standing(answer: Json, status: str) -> List[str]:
+    return [lease["lease"] for lease in answer["leases"] if lease["status"] == status]
