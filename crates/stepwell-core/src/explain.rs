@@ -72,6 +72,17 @@ pub enum Explanation {
         /// Jobs of that queue that are claimed before it.
         ahead: u64,
     },
+    /// As many jobs of its queue run as may run at once in all workers together.
+    LimitReached {
+        /// The queue.
+        queue: Name,
+        /// Jobs of that queue that run.
+        running: u64,
+        /// How many may.
+        limit: u32,
+        /// Jobs of that queue that are claimed before it.
+        ahead: u64,
+    },
     /// Nothing stands in its way: it waits its turn.
     Ready {
         /// The queue.
@@ -180,10 +191,12 @@ fn explain_pending(job: &Job, facts: &Facts, now: Timestamp) -> Explanation {
     };
     let slots: u64 = fitting.iter().map(slots_of).sum();
     let (queue, running, ahead) = (job.queue.clone(), facts.running_in_queue, facts.ahead);
-    match slots {
-        0 => Explanation::NoWorkerForQueue { queue },
-        slots if running >= slots => Explanation::NoFreeSlot { queue, running, slots, ahead },
-        slots => Explanation::Ready { queue, running, slots, ahead },
+    let reached = facts.queue.as_ref().filter(|queue| queue.is_full(running)).and_then(|queue| queue.limit);
+    match (slots, reached) {
+        (0, _) => Explanation::NoWorkerForQueue { queue },
+        (_, Some(limit)) => Explanation::LimitReached { queue, running, limit, ahead },
+        (slots, None) if running >= slots => Explanation::NoFreeSlot { queue, running, slots, ahead },
+        (slots, None) => Explanation::Ready { queue, running, slots, ahead },
     }
 }
 
@@ -226,6 +239,11 @@ impl fmt::Display for Explanation {
             Self::NoFreeSlot { queue, running, slots, ahead } => write!(
                 f,
                 "queue `{queue}` has no free slot: {running} of {slots} are taken, and {}",
+                Ahead(*ahead)
+            ),
+            Self::LimitReached { queue, running, limit, ahead } => write!(
+                f,
+                "the queue's limit of {limit} is reached: {running} jobs of queue `{queue}` run in all workers, and {}",
                 Ahead(*ahead)
             ),
             Self::Ready { queue, running, slots, ahead } => write!(

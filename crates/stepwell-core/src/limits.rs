@@ -39,6 +39,11 @@ pub const ATTRIBUTES_MAX: usize = 20;
 pub const ENQUEUE_BATCH_MAX: usize = 10_000;
 /// Jobs in one claim. More would hold the write lock for longer than a batch may.
 pub const CLAIM_BATCH_MAX: usize = 1_000;
+/// How soon a worker looks again at a queue with a limit from which another node was claiming. That takes as long as a
+/// commit.
+pub const CLAIM_AGAIN: Duration = Duration::from_millis(25);
+/// Jobs of one queue that may run at once in all processes, where an operator sets a limit. More is no limit.
+pub const QUEUE_LIMIT_MAX: u32 = 1_000_000;
 /// Crashes in a row after which a job is poisoned. One crash of a process charges every job that it ran, so one
 /// bad job among many must not take its neighbours with it at once.
 pub const CRASHES_MAX: u32 = 5;

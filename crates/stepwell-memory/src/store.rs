@@ -8,13 +8,13 @@ use stepwell_core::{
     lease::Fence,
     limits,
     machine::{LogLine, NewJob},
-    queue::Queue,
+    queue::{Queue, QueueChange},
     retention::Retention,
     session::{Beat, Session},
     setting::{PutSetting, Setting, Settings, SettingsRequest},
     store::{
         Answer, Applied, ClaimRequest, ClaimedBatch, Count, Description, Element, Enqueued, EventPage,
-        FanOut, JobFilter, Listener, Maintain, Maintained, Page, PageRequest, Pruned, Request, Store, Tables,
+        FanOut, JobFilter, Listener, Maintain, Maintained, Page, PageRequest, Pruned, Request, Store,
         inbox::InboxOutcome, operations,
     },
 };
@@ -75,8 +75,8 @@ impl Store for Memory {
     fn register(&self, plans: Vec<PlanSpec>) -> Answer<'_, Vec<PlanRef>> {
         self.write(move |tx| plans.iter().map(|plan| operations::register(tx, plan)).collect())
     }
-    fn put_queue(&self, queue: Queue) -> Answer<'_, ()> {
-        self.write(move |tx| tx.put_queue(&queue))
+    fn change_queue(&self, queue: Name, change: QueueChange) -> Answer<'_, Queue> {
+        self.write(move |tx| operations::change_queue(tx, &queue, &change, tx.now))
     }
     fn maintain(&self, request: Maintain) -> Answer<'_, Maintained> {
         self.write(move |tx| maintain(tx, &request))

@@ -63,6 +63,9 @@ impl Tables for Tx<'_> {
     fn queue(&mut self, name: &Name) -> Result<Option<Queue>> {
         Ok(self.state.queues.get(name).cloned())
     }
+    fn running(&mut self, queue: &Name) -> Result<Option<u64>> {
+        Ok(Some(self.state.running_in(queue)))
+    }
     fn put_queue(&mut self, queue: &Queue) -> Result<()> {
         self.state.queues.insert(queue.name.clone(), queue.clone());
         // Whoever waits for work may find some in a queue that goes on.

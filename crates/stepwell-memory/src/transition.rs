@@ -44,6 +44,10 @@ pub(crate) fn save(tx: &mut Tx<'_>, before: &Row, transition: Transition) {
     if removed {
         return remove(tx.state, key, &job);
     }
+    if before.frees_place(&job) {
+        // Others may have been kept from running by its queue's limit.
+        tx.change.ready |= tx.state.queues.get(&before.job.queue).is_some_and(|queue| queue.limit.is_some());
+    }
     let row = Row { key, last_event_pos, job };
     link(tx, &row);
     tx.state.jobs.insert(key, row);

@@ -3,8 +3,10 @@ WITH meta AS (INSERT INTO stepwell.meta (generation) VALUES ($1)),
      tail AS (INSERT INTO stepwell.log_tail (floor_pos, walk_pos) VALUES (1, 0))
 INSERT INTO stepwell.log_head (next_pos, clock) VALUES (1, $2)
 
--- name: sealed
-SELECT sealed FROM stepwell.meta
+-- name: begin
+-- Whether nothing may be written; and the queues of which only so many jobs may run at once: whoever frees a place there
+-- says so.
+SELECT sealed, ARRAY(SELECT name FROM stepwell.queue WHERE at_once IS NOT NULL) FROM stepwell.meta
 
 -- name: generation
 SELECT generation FROM stepwell.meta

@@ -38,6 +38,8 @@ pub(crate) struct Wants {
     pub(crate) names: Vec<Name>,
     /// Unique keys of kinds.
     pub(crate) uniques: Vec<(Name, String)>,
+    /// Queues that will be claimed from.
+    pub(crate) queues: Vec<Name>,
     /// Small records.
     pub(crate) settings: Vec<(Name, String)>,
     /// How many jobs may be new.
@@ -72,6 +74,7 @@ impl<T: Send, F: FnMut(&mut Ledger) -> Result<T> + Send> Op for Task<T, F> {
         wants.kinds.extend_from_slice(&self.wants.kinds);
         wants.names.extend_from_slice(&self.wants.names);
         wants.uniques.extend_from_slice(&self.wants.uniques);
+        wants.queues.extend_from_slice(&self.wants.queues);
         wants.settings.extend_from_slice(&self.wants.settings);
         wants.keys += self.wants.keys;
     }
@@ -192,7 +195,12 @@ impl Ledger {
         self.register()?;
         self.keys_wanted = wants.keys;
         let Self { dictionary, conn, .. } = self;
-        let names = wants.kinds.iter().chain(&wants.names).chain(wants.uniques.iter().map(|(kind, _)| kind));
+        let names = wants
+            .kinds
+            .iter()
+            .chain(&wants.names)
+            .chain(&wants.queues)
+            .chain(wants.uniques.iter().map(|(kind, _)| kind));
         dictionary.find_all(conn, names).map_err(|failure| self.failed("look up names", failure))?;
         let mut kinds: HashMap<i32, &Name> = HashMap::default();
         for kind in &wants.kinds {
@@ -210,7 +218,13 @@ impl Ledger {
         let jobs: Vec<Uuid> = wants.jobs.iter().map(|id| Uuid::from(*id)).collect();
         let numbers: Vec<i32> = kinds.keys().copied().collect();
         let (no_jobs, no_kinds, no_uniques) = (jobs.is_empty(), numbers.is_empty(), uniques.is_empty());
-        let mut calls = vec![Call::new(sql!("meta", "sealed"))];
+        let queues = self.numbers_of(&wants.queues)?;
+        let no_queues = queues.is_empty();
+        let mut calls = vec![Call::new(sql!("meta", "begin"))];
+        if !no_queues {
+            calls.push(Call::new(sql!("plan", "lock_limited")).with(queues.clone()));
+            calls.push(Call::new(sql!("plan", "some_queues")).with(queues));
+        }
         if !no_jobs {
             calls.push(Call::new(sql!("job", "lock")).with(jobs));
         }
@@ -235,8 +249,15 @@ impl Ledger {
         drop(calls);
         let mut answers = answers.map_err(|failure| self.failed(BEGIN_DOING, failure))?.into_iter();
         let mut next = || answers.next().unwrap_or_default();
-        if next().first().map_or(Ok(true), |row| get(row, 0, BEGIN_DOING))? {
+        let meta = next();
+        let Some(meta) = meta.first() else { return Err(Error::sealed()) };
+        if get(meta, 0, BEGIN_DOING)? {
             return Err(Error::sealed());
+        }
+        self.limited = get(meta, 1, BEGIN_DOING)?;
+        if !no_queues {
+            let locked = next();
+            self.keep_queues(&wants.queues, &locked, &next())?;
         }
         if !no_jobs {
             self.keep_rows("read jobs", &next())?;

@@ -19,6 +19,12 @@ impl Counters {
     pub(crate) fn add(&mut self, queue: i32, kind: i32, state: JobState, n: i64) {
         *self.0.entry((queue, kind, state as u8)).or_default() += n;
     }
+    /// By how many the jobs of a queue that sessions own have become more.
+    pub(crate) fn running(&self, queue: i32) -> i64 {
+        const OWNED: [u8; 2] = [JobState::Running as u8, JobState::Cancelling as u8];
+        let of_queue = self.0.iter().filter(|((of, _, state), _)| *of == queue && OWNED.contains(state));
+        of_queue.map(|(_, n)| n).sum()
+    }
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use foldhash::{HashMap, HashMapExt};
+use foldhash::{HashMap, HashMapExt, HashSet};
 use stepwell_core::{
     Clock, Error, JobId, Json, Name, PlanSpec, Result, Timestamp,
     job::PlanRef,
@@ -55,6 +55,8 @@ pub(crate) struct Known {
     pub(crate) plans: HashMap<Name, Option<(Arc<PlanSpec>, PlanRef)>>,
     pub(crate) settings: HashMap<(Name, String), Option<Setting>>,
     pub(crate) queues: HashMap<Name, Option<Queue>>,
+    /// Queues with a limit from which nobody else claims.
+    pub(crate) claimable: HashSet<i32>,
     /// Payloads that were read together with their rows.
     pub(crate) payloads: HashMap<i64, Json>,
     pub(crate) cursors: HashMap<Name, Option<u64>>,
@@ -70,6 +72,8 @@ pub(crate) struct Ledger {
     pub(crate) specs: HashMap<(Name, Name), Arc<PlanSpec>>,
     pub(crate) known: Known,
     pub(crate) counters: Counters,
+    /// The queues of which only so many jobs may run at once.
+    pub(crate) limited: Vec<i32>,
     /// To which part of the counters this connection adds.
     pub(crate) part: i32,
     /// Keys for new jobs, the next one last.
@@ -118,6 +122,7 @@ impl Ledger {
             specs: HashMap::new(),
             known: Known::default(),
             counters: Counters::default(),
+            limited: Vec::new(),
             part: 0,
             keys: Vec::new(),
             keys_wanted: 0,
@@ -312,6 +317,14 @@ impl Ledger {
         self.wrote = true;
         let Self { dictionary, conn, .. } = self;
         dictionary.add(conn, name).map_err(|failure| self.failed("store a name", failure))
+    }
+    /// The numbers of those names that have one.
+    pub(crate) fn numbers_of(&mut self, names: &[Name]) -> Result<Vec<i32>> {
+        let mut numbers = Vec::with_capacity(names.len());
+        for name in names {
+            numbers.extend(self.find_name(name)?);
+        }
+        Ok(numbers)
     }
     pub(crate) fn find_name(&mut self, name: &Name) -> Result<Option<i32>> {
         let Self { dictionary, conn, .. } = self;

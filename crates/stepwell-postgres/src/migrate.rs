@@ -21,7 +21,7 @@ struct Migration {
 }
 
 /// All of them, in order. One that was released is never edited.
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     Migration {
         version: 1,
         name: "initial",
@@ -38,6 +38,12 @@ const MIGRATIONS: [Migration; 3] = [
         version: 3,
         name: "days",
         text: include_str!("../migrations/0003_days.sql"),
+        compatible: true,
+    },
+    Migration {
+        version: 4,
+        name: "queue_limits",
+        text: include_str!("../migrations/0004_queue_limits.sql"),
         compatible: true,
     },
 ];

@@ -299,14 +299,7 @@ impl Reader {
     }
     pub(crate) fn queues(&mut self) -> Result<Vec<Queue>> {
         const READ: &str = "read the queues";
-        let queue = |row: &Row| {
-            let paused_at = get::<Option<i64>>(row, 1, READ)?.map(Timestamp::from_micros);
-            Ok(Queue {
-                name: get::<&str>(row, 0, READ)?.into(),
-                paused_at,
-                paused_reason: get(row, 2, READ)?,
-            })
-        };
+        let queue = |row: &Row| plan::queue(row, get::<&str>(row, 3, READ)?.into());
         self.query(READ, sql!("plan", "queues"), &[])?.iter().map(queue).collect()
     }
     pub(crate) fn sessions(&mut self) -> Result<Vec<Session>> {
@@ -319,7 +312,7 @@ impl Reader {
             return Ok(Facts { sessions, ..Facts::default() });
         };
         let queue = self.query_opt("read a queue", sql!("plan", "queue"), &[&number])?;
-        let queue = queue.map(|row| plan::queue(&row, &job.queue)).transpose()?;
+        let queue = queue.map(|row| plan::queue(&row, job.queue.clone())).transpose()?;
         let running = self.query_opt(COUNT, sql!("meta", "running_in_queue"), &[&number])?;
         let running = running.map_or(Ok(0), |row| get::<i64>(&row, 0, COUNT))?;
         let running_in_queue = u64::try_from(running).unwrap_or(0);

@@ -14,13 +14,13 @@ use stepwell_core::{
     job::PlanRef,
     lease::Fence,
     machine::{LogLine, NewJob},
-    queue::Queue,
+    queue::{Queue, QueueChange},
     retention::Retention,
     session::{Beat, Session},
     setting::{PutSetting, Setting, Settings, SettingsRequest},
     store::{
         Answer, Applied, ClaimRequest, ClaimedBatch, Count, Description, Element, Enqueued, EventPage,
-        FanOut, JobFilter, Listener, Maintain, Maintained, Page, PageRequest, Pruned, Request, Store, Tables,
+        FanOut, JobFilter, Listener, Maintain, Maintained, Page, PageRequest, Pruned, Request, Store,
         inbox::InboxOutcome, operations,
     },
 };
@@ -201,10 +201,13 @@ impl Store for Postgres {
         }))
     }
     fn claim(&self, request: ClaimRequest) -> Answer<'_, ClaimedBatch> {
-        let kinds = request.plans.iter().map(|plan| plan.spec.kind.clone());
-        let names = kinds.chain(request.lanes.iter().map(|lane| lane.queue.clone())).collect();
+        let wants = Wants {
+            names: request.plans.iter().map(|plan| plan.spec.kind.clone()).collect(),
+            queues: request.lanes.iter().map(|lane| lane.queue.clone()).collect(),
+            ..Wants::default()
+        };
         // Jobs that are claimed for somebody who has gone would wait until his lease runs out.
-        Box::pin(self.hand_over(Wants { names, ..Wants::default() }, true, move |ledger| {
+        Box::pin(self.hand_over(wants, true, move |ledger| {
             ledger.step(|ledger| operations::claim(ledger, &request, ledger.now))
         }))
     }
@@ -213,8 +216,13 @@ impl Store for Postgres {
             ledger.step(|ledger| plans.iter().map(|plan| operations::register(ledger, plan)).collect())
         }))
     }
-    fn put_queue(&self, queue: Queue) -> Answer<'_, ()> {
-        Box::pin(self.write(move |ledger| ledger.step(|ledger| ledger.put_queue(&queue))))
+    fn change_queue(&self, queue: Name, change: QueueChange) -> Answer<'_, Queue> {
+        Box::pin(self.write(move |ledger| {
+            ledger.step(|ledger| {
+                ledger.hold_queues(&change)?;
+                operations::change_queue(ledger, &queue, &change, ledger.now)
+            })
+        }))
     }
     fn maintain(&self, request: Maintain) -> Answer<'_, Maintained> {
         Box::pin(self.maintain_in_steps(request))

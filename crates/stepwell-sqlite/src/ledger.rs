@@ -38,6 +38,8 @@ pub(crate) struct Ledger {
     pub(crate) change: Change,
     /// The newest plan of each kind that was asked for.
     pub(crate) plans: HashMap<Name, Option<(Arc<PlanSpec>, PlanRef)>>,
+    /// The queues of which only so many jobs may run at once, if they were asked for.
+    pub(crate) limited: Option<HashSet<i64>>,
     /// Payloads that were read together with their rows.
     pub(crate) payloads: HashMap<i64, Json>,
     /// Which of the rows that were read have elements.
@@ -76,6 +78,7 @@ impl Ledger {
             counters: Counters::default(),
             change: Change::default(),
             plans: HashMap::new(),
+            limited: None,
             payloads: HashMap::new(),
             elements: HashSet::new(),
             damaged: Damaged::default(),
@@ -183,6 +186,7 @@ impl Ledger {
         self.cache.clear();
         self.dictionary.clear();
         self.plans.clear();
+        self.limited = None;
         self.counters.clear();
     }
 

@@ -240,10 +240,7 @@ impl Reader {
     pub(crate) fn queues(&mut self) -> Result<Vec<Queue>> {
         let read = || {
             let mut statement = self.conn.prepare_cached(sql!("plan", "queues"))?;
-            let rows = statement.query_map([], |row| {
-                let paused_at = row.get::<_, Option<i64>>(1)?.map(Timestamp::from_micros);
-                Ok(Queue { name: row.get(0)?, paused_at, paused_reason: row.get(2)? })
-            })?;
+            let rows = statement.query_map([], |row| plan::set_of_queue(row, row.get(3)?))?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         };
         read().map_err(error::of("read the queues"))
@@ -257,12 +254,7 @@ impl Reader {
             return Ok(Facts { sessions, ..Facts::default() });
         };
         let queue = plan::queue(&self.conn, number, &job.queue).map_err(error::of("read a queue"))?;
-        let count = || {
-            let mut statement = self.conn.prepare_cached(sql!("meta", "running_in_queue"))?;
-            statement.query_row([number], |row| row.get::<_, i64>(0))
-        };
-        let running = count().map_err(error::of("count jobs"))?;
-        let running_in_queue = u64::try_from(running).unwrap_or(0);
+        let running_in_queue = plan::running(&self.conn, number).map_err(error::of("count jobs"))?;
         let ahead = self.ahead_of(job.id, now).map_err(error::of("count the jobs ahead"))?;
         Ok(Facts { queue, sessions, running_in_queue, ahead })
     }

@@ -13,13 +13,13 @@ use stepwell_core::{
     job::PlanRef,
     lease::Fence,
     machine::{LogLine, NewJob},
-    queue::Queue,
+    queue::{Queue, QueueChange},
     retention::Retention,
     session::{Beat, Session},
     setting::{PutSetting, Setting, Settings, SettingsRequest},
     store::{
         Answer, Applied, ClaimRequest, ClaimedBatch, Count, Description, Element, Enqueued, EventPage,
-        FanOut, JobFilter, Listener, Maintain, Maintained, Page, PageRequest, Pruned, Request, Store, Tables,
+        FanOut, JobFilter, Listener, Maintain, Maintained, Page, PageRequest, Pruned, Request, Store,
         inbox::InboxOutcome, operations,
     },
 };
@@ -276,8 +276,10 @@ impl Store for Sqlite {
             ledger.step(|ledger| plans.iter().map(|plan| operations::register(ledger, plan)).collect())
         }))
     }
-    fn put_queue(&self, queue: Queue) -> Answer<'_, ()> {
-        Box::pin(self.write(move |ledger| ledger.step(|ledger| ledger.put_queue(&queue))))
+    fn change_queue(&self, queue: Name, change: QueueChange) -> Answer<'_, Queue> {
+        Box::pin(self.write(move |ledger| {
+            ledger.step(|ledger| operations::change_queue(ledger, &queue, &change, ledger.now))
+        }))
     }
     fn maintain(&self, request: Maintain) -> Answer<'_, Maintained> {
         Box::pin(self.maintain_in_steps(request))

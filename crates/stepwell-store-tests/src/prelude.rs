@@ -12,7 +12,7 @@ pub(crate) use stepwell_core::{
     lease::Fence,
     limits,
     machine::{Command, Edit, LogLine, NewJob, RetryFrom, Verdict},
-    queue::Queue,
+    queue::{Queue, QueueChange},
     retention::{Keep, Retention},
     schedule::When,
     session::Session,

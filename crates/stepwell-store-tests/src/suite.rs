@@ -158,6 +158,7 @@ macro_rules! cases {
                 a_missing_worker_is_explained
                 an_older_worker_is_explained
                 a_full_queue_is_explained
+                a_queue_at_its_limit_is_explained
                 the_jobs_ahead_are_counted
                 a_running_job_is_explained
                 an_ended_job_is_explained;
@@ -236,6 +237,28 @@ macro_rules! cases {
                 one_dead_session_gives_up_all_it_owned
                 a_live_session_keeps_what_it_owns
                 what_a_session_owns_says_who_was_asked_to_stop;
+            limits:
+                no_more_run_than_the_limit_allows
+                all_workers_share_one_limit
+                two_lanes_of_one_claim_share_it_too
+                kinds_of_one_queue_share_its_limit
+                other_queues_have_limits_of_their_own
+                an_end_frees_the_place
+                a_failure_frees_the_place
+                a_wait_for_the_next_try_frees_the_place
+                a_snooze_frees_the_place
+                a_release_frees_the_place
+                a_crash_frees_the_place
+                whoever_was_asked_to_stop_has_its_place_until_it_has
+                a_forced_end_frees_the_place
+                a_hand_over_waits_for_a_place_where_it_goes
+                less_than_what_runs_stops_nothing_and_starts_nothing
+                a_limit_counts_what_ran_before_it_was_set
+                without_a_limit_any_number_runs_again
+                a_limit_and_a_pause_leave_each_other_alone
+                a_limit_survives_a_restart
+                whoever_waits_for_a_place_is_told_that_one_is_free
+                a_limit_that_makes_no_sense_is_refused;
             lifetime:
                 a_store_describes_itself
                 the_stores_clock_decides

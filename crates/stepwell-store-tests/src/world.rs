@@ -9,6 +9,7 @@ use stepwell_core::{
     lease::Fence,
     limits,
     machine::{Command, NewJob},
+    queue::{Queue, QueueChange},
     retention::Retention,
     session::Session,
     store::{
@@ -182,6 +183,10 @@ impl World {
         self.store().events(after, 1_000, filter).await.expect("the events can be read")
     }
 
+    /// Changes what is set of a queue, and answers with what is set then.
+    pub async fn change_queue(&self, name: &str, change: QueueChange) -> Queue {
+        self.store().change_queue(name.into(), change).await.expect("the queue is changed")
+    }
     /// A worker of the usual kind and queue.
     pub async fn worker(&mut self) -> Worker {
         self.worker_of(vec![plan()], &[QUEUE]).await

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use stepwell_core::{Clock, Error, Name, Result, machine::NewJob, name, retention::Retention, store::Store};
+use stepwell_core::{
+    Clock, Error, Name, Result, machine::NewJob, name, queue::QueueChange, retention::Retention, store::Store,
+};
 use stepwell_memory::Memory;
 
 use crate::{
@@ -51,6 +53,7 @@ pub struct Builder {
     backend: Backend,
     workers: BTreeMap<Name, Arc<dyn AnyWorker>>,
     queues: BTreeMap<Name, usize>,
+    limits: BTreeMap<Name, u32>,
     #[cfg(all(feature = "process", target_os = "linux"))]
     commands: Vec<crate::process::CommandKind>,
     clock: Option<Clock>,
@@ -71,6 +74,7 @@ impl Builder {
             backend,
             workers: BTreeMap::new(),
             queues: BTreeMap::new(),
+            limits: BTreeMap::new(),
             #[cfg(all(feature = "process", target_os = "linux"))]
             commands: Vec::new(),
             clock: None,
@@ -125,6 +129,17 @@ impl Builder {
             self.blame(error);
         }
         self.queues.insert(queue, at_once);
+        self
+    }
+    /// How many jobs of a queue may run at once in all processes on this store together: see
+    /// [`Stepwell::set_limit`]. It is set when the store is opened, for all, and stays until somebody sets another.
+    pub fn queue_limit(mut self, queue: impl Into<Name>, limit: u32) -> Self {
+        let queue = queue.into();
+        let checked = name::check("queue", &queue).and(QueueChange::Limit(Some(limit)).check());
+        if let Err(error) = checked {
+            self.blame(error);
+        }
+        self.limits.insert(queue, limit);
         self
     }
     /// How long ended jobs and events are kept: 7 days for completed and cancelled jobs, 30 days for failed jobs and
@@ -233,6 +248,7 @@ impl Builder {
         self.webhooks.check()?;
         let entropy = Entropy::new(self.steady);
         let store = open_store(self.backend, self.clock, &entropy, self.config.lease_ttl).await?;
+        set_limits(&*store, self.limits).await?;
         #[cfg(all(feature = "process", target_os = "linux"))]
         work_commands(&mut self.workers, self.commands, &*store).await?;
         let mut queues = self.queues;
@@ -265,6 +281,21 @@ impl Builder {
         let engine = Engine::open(parts).await?;
         Ok(Stepwell::new(engine))
     }
+}
+
+/// Sets the limits that are not as they should be.
+async fn set_limits(store: &dyn Store, limits: BTreeMap<Name, u32>) -> Result<()> {
+    if limits.is_empty() {
+        return Ok(());
+    }
+    let set = store.queues().await?;
+    for (queue, limit) in limits {
+        let is_set = set.iter().any(|known| known.name == queue && known.limit == Some(limit));
+        if !is_set {
+            store.change_queue(queue, QueueChange::Limit(Some(limit))).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Registers kinds of programs, and ends what an earlier process may have left of them.

@@ -8,9 +8,8 @@ use stepwell_core::{
     lease::Fence,
     limits,
     machine::{Command, Edit, LogLine, RetryFrom},
-    name,
     plan::PlanSpec,
-    queue::Queue,
+    queue::{Queue, QueueChange},
     retention::Retention,
     session::Session,
     store::{Applied, Count, JobFilter, Page, PageRequest, Request},
@@ -127,25 +126,30 @@ impl Stepwell {
     /// # Errors
     /// If the name breaks a rule, or the store fails.
     pub async fn pause(&self, queue: impl Into<Name>, reason: Option<&str>) -> Result<()> {
-        let paused_at = Some(self.clock().now());
-        self.put_queue(queue.into(), paused_at, reason).await
+        let reason = reason.map(str::to_owned);
+        self.change_queue(queue.into(), QueueChange::Pause { reason }).await
     }
     /// Lets workers take jobs of a queue again.
     ///
     /// # Errors
     /// If the name breaks a rule, or the store fails.
     pub async fn resume(&self, queue: impl Into<Name>) -> Result<()> {
-        self.put_queue(queue.into(), None, None).await
+        self.change_queue(queue.into(), QueueChange::Resume).await
     }
-    async fn put_queue(
-        &self,
-        queue: Name,
-        paused_at: Option<stepwell_core::Timestamp>,
-        reason: Option<&str>,
-    ) -> Result<()> {
-        name::check("queue", &queue)?;
-        let paused_reason = reason.map(str::to_owned);
-        self.engine.store.put_queue(Queue { name: queue, paused_at, paused_reason }).await
+    /// Lets so many jobs of a queue run at once in all processes on this store together, or any number.
+    ///
+    /// A place is taken from the claim of a job until its end, its next wait or its move to another queue, and a process
+    /// that dies gives its places back with its jobs. If more jobs run already, all of them go on, and none begins until
+    /// there is room. How many run in one process is another matter: see [`Builder::queue`](crate::Builder::queue).
+    ///
+    /// # Errors
+    /// If the name breaks a rule; if the limit is 0, for which there is [`pause`](Self::pause), or more than
+    /// [`limits::QUEUE_LIMIT_MAX`]; or if the store fails.
+    pub async fn set_limit(&self, queue: impl Into<Name>, limit: Option<u32>) -> Result<()> {
+        self.change_queue(queue.into(), QueueChange::Limit(limit)).await
+    }
+    async fn change_queue(&self, queue: Name, change: QueueChange) -> Result<()> {
+        self.engine.store.change_queue(queue, change).await.map(drop)
     }
     /// The queues that an operator has set something for.
     ///

@@ -93,6 +93,10 @@ impl Client {
         let body = serde_json::to_vec(body).failed_to(what)?;
         self.ask(what, Method::PATCH, path, &[], body.into()).await
     }
+    pub(crate) async fn put(&self, what: &str, path: &str, body: &impl Serialize) -> Result<Answer, Failure> {
+        let body = serde_json::to_vec(body).failed_to(what)?;
+        self.ask(what, Method::PUT, path, &[], body.into()).await
+    }
     pub(crate) async fn delete(&self, what: &str, path: &str) -> Result<Answer, Failure> {
         self.ask(what, Method::DELETE, path, &[], Bytes::new()).await
     }

@@ -30,6 +30,18 @@ enum Command {
         /// The queue.
         name: String,
     },
+    /// Sets how many jobs of a queue may run at once in all workers together. What runs goes on, even if it is more.
+    #[command(group = clap::ArgGroup::new("wanted").required(true))]
+    Set {
+        /// The queue.
+        name: String,
+        /// So many at once: at least 1.
+        #[arg(long, value_name = "N", group = "wanted")]
+        limit: Option<u32>,
+        /// Any number at once.
+        #[arg(long, group = "wanted")]
+        no_limit: bool,
+    },
     /// Keeps workers from taking jobs of a queue. What runs goes on.
     Pause {
         /// The queue.
@@ -56,6 +68,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
                 return show(session, &queues);
             }
             Command::Get { name } => client.get("read the queue", &path(name)).await?,
+            Command::Set { name, limit, no_limit: _ } => {
+                client.put("set the queue's limit", &path(name), &json!({ "limit": limit })).await?
+            }
             Command::Pause { name, reason } => {
                 let body = json!({ "reason": reason });
                 let answer = client.post("pause the queue", &format!("{}/pause", path(name)), &body).await?;
@@ -84,6 +99,7 @@ fn show(session: &Session, queues: &[Box<RawValue>]) -> Result<u8, Failure> {
         "STATE",
         "PENDING",
         "RUNNING",
+        "LIMIT",
         "SLOTS",
         "WORKERS",
         "COMPLETED",
@@ -104,6 +120,7 @@ fn show(session: &Session, queues: &[Box<RawValue>]) -> Result<u8, Failure> {
             state.to_owned(),
             text_of(jobs, "pending"),
             running.to_string(),
+            text_of(&queue, "limit"),
             text_of(&queue, "slots"),
             text_of(&queue, "workers"),
             text_of(jobs, "completed"),

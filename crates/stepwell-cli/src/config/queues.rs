@@ -14,11 +14,22 @@ pub(super) struct Queues(BTreeMap<String, Queue>);
 #[serde(deny_unknown_fields)]
 struct Queue {
     /// Jobs of it at once in this process.
-    concurrency: u16,
+    concurrency: Option<u16>,
+    /// Jobs of it at once in all processes on the store together.
+    limit: Option<u32>,
 }
 
 impl Queues {
     pub(super) fn add_to(&self, builder: Builder) -> Builder {
-        self.0.iter().fold(builder, |builder, (name, queue)| builder.queue(&**name, queue.concurrency.into()))
+        self.0.iter().fold(builder, |builder, (name, queue)| {
+            let builder = match queue.concurrency {
+                Some(at_once) => builder.queue(&**name, at_once.into()),
+                None => builder,
+            };
+            match queue.limit {
+                Some(limit) => builder.queue_limit(&**name, limit),
+                None => builder,
+            }
+        })
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     machine::{LogLine, NewJob},
     name::Name,
     plan::PlanSpec,
-    queue::Queue,
+    queue::{Queue, QueueChange},
     retention::Retention,
     session::{Beat, Session},
     setting::{PutSetting, Setting, Settings, SettingsRequest},
@@ -83,8 +83,8 @@ pub trait Store: Send + Sync + 'static {
     fn claim(&self, request: ClaimRequest) -> Answer<'_, ClaimedBatch>;
     /// Registers plans, and answers with the generation of each.
     fn register(&self, plans: Vec<PlanSpec>) -> Answer<'_, Vec<PlanRef>>;
-    /// Sets what an operator wants of a queue.
-    fn put_queue(&self, queue: Queue) -> Answer<'_, ()>;
+    /// Changes what an operator wants of a queue, and answers with what is wanted of it now.
+    fn change_queue(&self, queue: Name, change: QueueChange) -> Answer<'_, Queue>;
     /// Takes in the inbox, then reaps dead sessions, closes what expired, and forces late cancellations.
     fn maintain(&self, request: Maintain) -> Answer<'_, Maintained>;
     /// Removes what retention does not keep.

@@ -12,8 +12,9 @@ use crate::{
     lease::Fence,
     limits,
     machine::{self, Claim, Command, Context, NewJob, Reject},
-    name::Name,
+    name::{self, Name},
     plan::{self, PlanSpec},
+    queue::{Queue, QueueChange},
     retention::Retention,
     setting::{MADE_ONCE, PutSetting},
     time::Timestamp,
@@ -207,11 +208,16 @@ pub fn claim(tables: &mut impl Tables, request: &ClaimRequest, now: Timestamp) -
         request.plans.iter().map(|plan| (plan.spec.kind.clone(), plan.plan_ref.generation)).collect();
     let mut tokens = request.tokens.iter().copied().take(limits::CLAIM_BATCH_MAX).peekable();
     let mut batch = ClaimedBatch::default();
+    let mut again = None;
     for lane in &request.lanes {
-        if tables.queue(&lane.queue)?.is_some_and(|queue| queue.paused_at.is_some()) {
-            continue;
-        }
-        let limit = lane.at_most.min(tokens.len());
+        let room = match room(tables, &lane.queue)? {
+            Some(room) => room,
+            None => {
+                again = Some(now + limits::CLAIM_AGAIN);
+                continue;
+            }
+        };
+        let limit = lane.at_most.min(tokens.len()).min(room);
         for row in tables.ready(&lane.queue, &kinds, limit)? {
             let Some(token) = tokens.peek().copied() else { break };
             let Some(plan) = plan_of(request, &row.job) else { continue };
@@ -231,8 +237,22 @@ pub fn claim(tables: &mut impl Tables, request: &ClaimRequest, now: Timestamp) -
             tables.save(&row, transition)?;
         }
     }
-    batch.next_due = tables.next_due()?;
+    batch.next_due = again.into_iter().chain(tables.next_due()?).min();
     Ok(batch)
+}
+
+/// How many more jobs of a queue may run, whatever slots a worker has; none if that cannot be told at this moment.
+fn room(tables: &mut impl Tables, queue: &Name) -> Result<Option<usize>> {
+    let Some(queue) = tables.queue(queue)? else { return Ok(Some(usize::MAX)) };
+    match queue.limit {
+        _ if queue.paused_at.is_some() => Ok(Some(0)),
+        None => Ok(Some(usize::MAX)),
+        Some(limit) => {
+            let running = tables.running(&queue.name)?;
+            let left = running.map(|running| u64::from(limit).saturating_sub(running));
+            Ok(left.map(|left| usize::try_from(left).unwrap_or(usize::MAX)))
+        }
+    }
 }
 
 fn plan_of<'a>(request: &'a ClaimRequest, job: &Job) -> Option<&'a WorkedPlan> {
@@ -256,6 +276,24 @@ pub fn register(tables: &mut impl Tables, spec: &PlanSpec) -> Result<PlanRef> {
     let plan_ref = PlanRef { hash: hash.into(), generation };
     tables.put_plan(spec, &plan_ref)?;
     Ok(plan_ref)
+}
+
+/// Changes what an operator wants of a queue. What runs goes on, even if it is more than may run from now on.
+///
+/// # Errors
+/// If the name or the change breaks a rule, or the store fails.
+pub fn change_queue(
+    tables: &mut impl Tables,
+    queue: &Name,
+    change: &QueueChange,
+    now: Timestamp,
+) -> Result<Queue> {
+    name::check("queue", queue)?;
+    change.check()?;
+    let before = tables.queue(queue)?.unwrap_or_else(|| Queue::new(queue.clone()));
+    let queue = before.after(change, now);
+    tables.put_queue(&queue)?;
+    Ok(queue)
 }
 
 /// T13. Takes jobs from a session that is dead.

@@ -108,7 +108,8 @@ pub struct Claimed {
 pub struct ClaimedBatch {
     /// The jobs.
     pub jobs: Vec<Claimed>,
-    /// When the next waiting job becomes due, if one waits for a time.
+    /// When to look again: when the next waiting job becomes due, if one waits for a time; or in a moment, if another
+    /// node was claiming from a queue with a limit.
     pub next_due: Option<Timestamp>,
 }
 

@@ -29,6 +29,14 @@ pub struct Row {
     pub job: Job,
 }
 
+impl Row {
+    /// Whether the job gives up its place among the running ones with a change.
+    #[must_use]
+    pub fn frees_place(&self, after: &Job) -> bool {
+        self.job.lease.is_some() && after.lease.is_none()
+    }
+}
+
 /// A store's tables inside one open write transaction.
 ///
 /// Every method sees what earlier methods of the same transaction did. An error leaves the transaction to be rolled
@@ -66,6 +74,9 @@ pub trait Tables {
 
     /// What an operator has set for a queue.
     fn queue(&mut self, name: &Name) -> Result<Option<Queue>>;
+    /// How many jobs of a queue with a limit are running or cancelling. Until the transaction has ended nobody else
+    /// claims from it; none if somebody else does so at this moment.
+    fn running(&mut self, queue: &Name) -> Result<Option<u64>>;
     /// Sets it.
     fn put_queue(&mut self, queue: &Queue) -> Result<()>;
 

@@ -33,7 +33,7 @@ scopes! {
     JobsManage = "jobs:manage";
     /// See queues, kinds and statistics.
     QueuesRead = "queues:read";
-    /// Pause and resume queues.
+    /// Pause and resume queues, and set their limits.
     QueuesManage = "queues:manage";
     /// Follow events.
     EventsRead = "events:read";

@@ -111,7 +111,7 @@ pub(crate) async fn list_logs(
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Explained {
     /// The reason, for programs: `scheduled`, `waitingForRetry`, `paused`, `expired`, `noWorkerForKind`, `newerPlan`,
-    /// `noWorkerForQueue`, `noFreeSlot`, `ready`, `running`, `cancelling`, `ended`, `other`.
+    /// `noWorkerForQueue`, `noFreeSlot`, `limitReached`, `ready`, `running`, `cancelling`, `ended`, `other`.
     reason: &'static str,
     /// In words.
     text: String,
@@ -152,6 +152,9 @@ fn facts(explanation: &Explanation) -> (&'static str, Value) {
         Explanation::NoWorkerForQueue { queue } => ("noWorkerForQueue", json!({ "queue": queue })),
         Explanation::NoFreeSlot { queue, running, slots, ahead } => {
             ("noFreeSlot", json!({ "queue": queue, "running": running, "slots": slots, "ahead": ahead }))
+        }
+        Explanation::LimitReached { queue, running, limit, ahead } => {
+            ("limitReached", json!({ "queue": queue, "running": running, "limit": limit, "ahead": ahead }))
         }
         Explanation::Ready { queue, running, slots, ahead } => {
             ("ready", json!({ "queue": queue, "running": running, "slots": slots, "ahead": ahead }))

@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use stepwell::{JobState, Name, Queue, is_internal, limits};
 use utoipa::ToSchema;
 
 use super::aspects::Whole;
 use crate::{
     access::{Caller, Grant},
-    front::{OptionalBody, Problem, Segment},
+    front::{JsonBody, OptionalBody, Problem, Segment},
     hub::Hub,
     shape::time,
 };
@@ -57,6 +57,10 @@ pub(crate) struct QueueView {
     /// Why, in the operator's words.
     #[serde(skip_serializing_if = "Option::is_none")]
     paused_reason: Option<String>,
+    /// How many of its jobs may run at once in all workers together, if that was set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    limit: Option<u32>,
     /// How many jobs are in it, by state.
     jobs: StateCounts,
     /// How many of its jobs may run at once in all live workers.
@@ -80,11 +84,12 @@ async fn queues(hub: &Hub, grant: &Grant) -> Result<BTreeMap<Name, QueueView>, P
         view.slots += *slots as u64;
         view.workers += 1;
     }
-    for Queue { name, paused_at, paused_reason } in set {
+    for Queue { name, paused_at, paused_reason, limit } in set {
         let view = view(&mut found, &name);
         view.paused = paused_at.is_some();
         view.paused_at = paused_at.map(time);
         view.paused_reason = paused_reason;
+        view.limit = limit;
     }
     found.retain(|name, _| !is_internal(name) && grant.covers_queue(name));
     Ok(found)
@@ -96,6 +101,7 @@ fn view<'m>(found: &'m mut BTreeMap<Name, QueueView>, name: &Name) -> &'m mut Qu
         paused: false,
         paused_at: None,
         paused_reason: None,
+        limit: None,
         jobs: StateCounts::default(),
         slots: 0,
         workers: 0,
@@ -125,6 +131,40 @@ pub(crate) async fn get_queue(
     Caller(grant): Caller,
     Segment(name): Segment,
 ) -> Result<Json<QueueView>, Problem> {
+    shown(&hub, &grant, &name).await
+}
+
+/// What is set for a queue.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct QueueSettings {
+    /// How many of its jobs may run at once in all workers together; null for any number.
+    #[serde(deserialize_with = "said")]
+    #[schema(required = true, minimum = 1, maximum = 1_000_000)]
+    limit: Option<u32>,
+}
+
+/// What must be said, even if it is null.
+fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
+/// Sets how many jobs of a queue may run at once. What runs goes on, even if it is more.
+#[utoipa::path(
+    put, path = "/api/v1/queues/{name}", tag = "queues",
+    params(("name" = String, Path, description = "The queue's name")),
+    request_body = QueueSettings,
+    responses((status = 200, description = "The queue", body = QueueView)),
+)]
+pub(crate) async fn set_queue(
+    State(hub): State<Arc<Hub>>,
+    Caller(grant): Caller,
+    Segment(name): Segment,
+    JsonBody(QueueSettings { limit }, _): JsonBody<QueueSettings>,
+) -> Result<Json<QueueView>, Problem> {
+    check(&name)?;
+    grant_queue(&grant, &name)?;
+    hub.stepwell.set_limit(name.as_str(), limit).await?;
     shown(&hub, &grant, &name).await
 }
 
@@ -191,7 +231,7 @@ fn check(name: &str) -> Result<(), Problem> {
 /// A queue holds jobs of every kind, so that a token for some kinds may not stop it.
 fn grant_queue(grant: &Grant, name: &str) -> Result<(), Problem> {
     if grant.kinds.is_some() {
-        grant.expect_unlimited("pausing a queue")?;
+        grant.expect_unlimited("changing a queue")?;
     }
     grant.expect(name, "")
 }

@@ -38,6 +38,7 @@ pub(crate) fn table(hub: Option<Arc<Hub>>) -> OpenApiRouter<Arc<Hub>> {
         .on(Scope::QueuesRead, routes!(queues::list_queues))
         .on(Scope::QueuesRead, routes!(queues::get_queue))
         .on(Scope::QueuesManage, routes!(queues::pause_queue))
+        .on(Scope::QueuesManage, routes!(queues::set_queue))
         .on(Scope::QueuesManage, routes!(queues::resume_queue))
         .on(Scope::QueuesRead, routes!(kinds::list_kinds))
         .on(Scope::QueuesRead, routes!(kinds::get_kind))

@@ -128,6 +128,7 @@ async fn every_operation_of_the_description_is_there_and_answers_as_it_says() {
     client.bare(Method::POST, &format!("/api/v1/jobs/{}/cancel", waiting[0])).await.expect(200);
     walk.get("delete_job", &waiting).await;
     walk.get("list_queues", &[]).await;
+    walk.reply("set_queue", &["default"], "", Some(json!({ "limit": 2 }))).await;
     for operation in ["get_queue", "pause_queue", "resume_queue"] {
         walk.get(operation, &["default"]).await;
     }

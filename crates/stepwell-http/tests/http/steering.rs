@@ -76,6 +76,33 @@ async fn a_waiting_job_is_run_now() {
 }
 
 #[tokio::test]
+async fn a_queue_is_given_a_limit_and_freed_of_it() {
+    let (server, client) = Setup::default().serve().await;
+    let set =
+        async |limit| client.call(Method::PUT, "/api/v1/queues/default", json!({ "limit": limit })).await;
+    let queue = set(json!(2)).await.expect(200);
+    assert_eq!((&queue["limit"], &queue["paused"]), (&json!(2), &json!(false)));
+    client.bare(Method::POST, "/api/v1/queues/default/pause").await.expect(200);
+    let queue = client.get("/api/v1/queues/default").await.expect(200);
+    assert_eq!((&queue["limit"], &queue["paused"]), (&json!(2), &json!(true)), "one leaves the other alone");
+    let queue = set(Value::Null).await.expect(200);
+    assert_eq!((&queue["limit"], &queue["paused"]), (&Value::Null, &json!(true)));
+
+    let problem = set(json!(0)).await.refused(400, "validation");
+    assert!(problem["errors"][0]["detail"].as_str().unwrap().contains("pause"), "{problem}");
+    set(json!(1_000_001)).await.refused(400, "validation");
+    set(json!(-1)).await.refused(400, "validation");
+    for body in [json!({}), json!({ "limits": 2 })] {
+        client.call(Method::PUT, "/api/v1/queues/default", body).await.refused(400, "validation");
+    }
+    client
+        .call(Method::PUT, "/api/v1/queues/stepwell.x", json!({ "limit": 1 }))
+        .await
+        .refused(400, "validation");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_queue_is_paused_and_resumed() {
     let (server, client) = Setup::default().serve().await;
     let paused =

@@ -56,6 +56,9 @@ impl Tables for Ledger {
     fn queue(&mut self, name: &Name) -> Result<Option<Queue>> {
         self.find_queue(name)
     }
+    fn running(&mut self, queue: &Name) -> Result<Option<u64>> {
+        self.count_running(queue)
+    }
     fn put_queue(&mut self, queue: &Queue) -> Result<()> {
         self.store_queue(queue)
     }

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use stepwell_core::{Error, Name, PlanSpec, Result, SessionId, Timestamp, job::PlanRef, queue::Queue};
+use stepwell_core::{
+    Error, Name, PlanSpec, Result, SessionId, Timestamp,
+    job::PlanRef,
+    queue::{Queue, QueueChange},
+};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -73,13 +77,47 @@ impl Ledger {
         if let Some(queue) = self.known.queues.get(name) {
             return Ok(queue.clone());
         }
-        let row = match self.find_name(name)? {
-            Some(number) => self.query_opt(READ_QUEUE, sql!("plan", "queue"), &[&number])?,
-            None => None,
+        let Some(number) = self.find_name(name)? else { return Ok(None) };
+        let locked = self.query(READ_QUEUE, sql!("plan", "lock_limited"), &[&vec![number]])?;
+        let found = self.query(READ_QUEUE, sql!("plan", "queue"), &[&number])?;
+        self.keep_queues(std::slice::from_ref(name), &locked, &found)?;
+        Ok(self.known.queues.get(name).cloned().flatten())
+    }
+    /// Keeps what is set for queues for the rest of the transaction, and from which of those with a limit nobody else
+    /// claims in the meantime.
+    pub(crate) fn keep_queues(&mut self, names: &[Name], locked: &[Row], found: &[Row]) -> Result<()> {
+        for row in locked {
+            self.known.claimable.insert(get(row, 0, READ_QUEUE)?);
+        }
+        for name in names {
+            let number = self.find_name(name)?;
+            let of_name = |row: &&Row| row.try_get(3).is_ok_and(|of: i32| Some(of) == number);
+            let set = found.iter().find(of_name).map(|row| queue(row, name.clone())).transpose()?;
+            self.known.queues.insert(name.clone(), set);
+        }
+        Ok(())
+    }
+
+    pub(super) fn count_running(&mut self, queue: &Name) -> Result<Option<u64>> {
+        const COUNT: &str = "count running jobs";
+        let number = self.find_name(queue)?.filter(|number| self.known.claimable.contains(number));
+        let Some(number) = number else { return Ok(None) };
+        // Read after the lock, in a statement of its own: whatever others have claimed is committed, and seen.
+        let row = self.query_opt(COUNT, sql!("meta", "running_in_queue"), &[&number])?;
+        let stored = row.map_or(Ok(0), |row| get::<i64>(&row, 0, COUNT))?;
+        Ok(Some(u64::try_from(stored + self.counters.running(number)).unwrap_or(0)))
+    }
+
+    /// Lets nobody else change a queue until the transaction has ended; and nobody claim, if less may run from then on.
+    pub(crate) fn hold_queues(&mut self, change: &QueueChange) -> Result<()> {
+        let hold = match change {
+            QueueChange::Limit(Some(_)) => sql!("plan", "hold_claims"),
+            _ => sql!("plan", "hold_changes"),
         };
-        let queue = row.map(|row| queue(&row, name)).transpose()?;
-        self.known.queues.insert(name.clone(), queue.clone());
-        Ok(queue)
+        let held = self.conn.run_file(hold);
+        held.map_err(|failure| self.failed("lock the queues", failure))?;
+        self.known.queues.clear();
+        Ok(())
     }
 
     pub(super) fn store_queue(&mut self, queue: &Queue) -> Result<()> {
@@ -87,7 +125,9 @@ impl Ledger {
         self.known.queues.remove(&queue.name);
         let name = self.number_of(&queue.name)?;
         let paused_at = queue.paused_at.map(Timestamp::as_micros);
-        self.execute("store a queue", sql!("plan", "put_queue"), &[&name, &paused_at, &queue.paused_reason])?;
+        let limit = queue.limit.map(u32::cast_signed);
+        let params: [crate::connection::Param<'_>; 4] = [&name, &paused_at, &queue.paused_reason, &limit];
+        self.execute("store a queue", sql!("plan", "put_queue"), &params)?;
         // A queue that goes on may have ready jobs.
         self.change.ready |= queue.paused_at.is_none();
         Ok(())
@@ -101,7 +141,8 @@ impl Ledger {
 }
 
 /// What an operator has set for a queue.
-pub(crate) fn queue(row: &Row, name: &Name) -> Result<Queue> {
+pub(crate) fn queue(row: &Row, name: Name) -> Result<Queue> {
     let paused_at = get::<Option<i64>>(row, 0, READ_QUEUE)?.map(Timestamp::from_micros);
-    Ok(Queue { name: name.clone(), paused_at, paused_reason: get(row, 1, READ_QUEUE)? })
+    let limit = get::<Option<i32>>(row, 2, READ_QUEUE)?.map(i32::cast_unsigned);
+    Ok(Queue { name, paused_at, paused_reason: get(row, 1, READ_QUEUE)?, limit })
 }

@@ -70,6 +70,10 @@ impl Ledger {
         held.ready = readiness(&job, self.now);
         self.note(&job, held.ready);
         self.note_holder(Some(&before.job), (!removed).then_some(&job), old.kind);
+        if before.frees_place(&job) {
+            // Others may have been kept from running by its queue's limit.
+            self.change.ready |= self.limited.contains(&old.queue);
+        }
         if removed || before.job.state != job.state || old.queue != held.names.queue {
             self.counters.add(old.queue, old.kind, before.job.state, -1);
             if !removed {

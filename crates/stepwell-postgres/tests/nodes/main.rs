@@ -4,5 +4,6 @@
 mod alive;
 mod batch;
 mod inbox;
+mod limits;
 mod log;
 mod support;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use foldhash::HashSet;
 use rusqlite::{OptionalExtension, params};
 use stepwell_core::{Name, PlanSpec, Result, SessionId, Timestamp, job::PlanRef, queue::Queue};
 
@@ -72,12 +73,33 @@ impl Ledger {
         let name = self.number_of(&queue.name)?;
         let put = || {
             let mut statement = self.conn.prepare_cached(sql!("plan", "put_queue"))?;
-            statement.execute(params![name, queue.paused_at.map(Timestamp::as_micros), queue.paused_reason])
+            let paused_at = queue.paused_at.map(Timestamp::as_micros);
+            statement.execute(params![name, paused_at, queue.paused_reason, queue.limit])
         };
         put().map_err(error::of("store a queue"))?;
+        self.limited = None;
         // A queue that goes on may have ready jobs.
         self.change.ready |= queue.paused_at.is_none();
         Ok(())
+    }
+
+    pub(super) fn count_running(&mut self, queue: &Name) -> Result<u64> {
+        let Some(number) = self.dictionary.find(&self.conn, queue)? else { return Ok(0) };
+        let stored = running(&self.conn, number).map_err(error::of("count running jobs"))?;
+        Ok(stored.saturating_add_signed(self.counters.running(number)))
+    }
+
+    /// Whether only so many jobs of a queue may run at once.
+    pub(super) fn is_limited(&mut self, queue: i64) -> Result<bool> {
+        if let Some(limited) = &self.limited {
+            return Ok(limited.contains(&queue));
+        }
+        let read = || {
+            let mut statement = self.conn.prepare_cached(sql!("plan", "limited"))?;
+            statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<HashSet<i64>>>()
+        };
+        let limited = read().map_err(error::of("read the queues"))?;
+        Ok(self.limited.insert(limited).contains(&queue))
     }
 
     pub(super) fn find_session(&mut self, session: SessionId) -> Result<bool> {
@@ -107,11 +129,21 @@ pub(crate) fn queue(
     number: i64,
     name: &Name,
 ) -> rusqlite::Result<Option<Queue>> {
-    let read = |row: &rusqlite::Row<'_>| {
-        let paused_at = row.get::<_, Option<i64>>(0)?.map(Timestamp::from_micros);
-        Ok(Queue { name: name.clone(), paused_at, paused_reason: row.get(1)? })
-    };
+    let read = |row: &rusqlite::Row<'_>| set_of_queue(row, name.clone());
     conn.prepare_cached(sql!("plan", "queue"))?.query_row([number], read).optional()
+}
+
+/// Decodes what an operator has set.
+pub(crate) fn set_of_queue(row: &rusqlite::Row<'_>, name: Name) -> rusqlite::Result<Queue> {
+    let paused_at = row.get::<_, Option<i64>>(0)?.map(Timestamp::from_micros);
+    Ok(Queue { name, paused_at, paused_reason: row.get(1)?, limit: row.get(2)? })
+}
+
+/// Jobs of a queue that sessions own, as the counters have it.
+pub(crate) fn running(conn: &rusqlite::Connection, queue: i64) -> rusqlite::Result<u64> {
+    let mut statement = conn.prepare_cached(sql!("meta", "running_in_queue"))?;
+    let running = statement.query_row([queue], |row| row.get::<_, i64>(0))?;
+    Ok(u64::try_from(running).unwrap_or(0))
 }
 
 #[cfg(test)]

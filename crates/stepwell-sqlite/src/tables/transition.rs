@@ -299,6 +299,10 @@ impl Ledger {
             return Ok(());
         }
         let old_queue = self.number_of(&before.job.queue)?;
+        if before.frees_place(job) {
+            // Others may have been kept from running by its queue's limit.
+            self.change.ready |= self.is_limited(old_queue)?;
+        }
         self.counters.add(old_queue, kind, before.job.state, -1);
         if !removed {
             self.counters.add(queue, kind, job.state, 1);

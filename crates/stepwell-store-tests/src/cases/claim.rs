@@ -115,17 +115,15 @@ pub async fn tokens_bound_a_claim(w: &mut World) {
 pub async fn a_paused_queue_gives_nothing(w: &mut World) {
     let id = w.add().await;
     let worker = w.worker().await;
-    let paused = Queue { name: QUEUE.into(), paused_at: Some(w.now()), paused_reason: None };
-    w.store().put_queue(paused.clone()).await.expect("paused");
+    w.change_queue(QUEUE, QueueChange::Pause { reason: None }).await;
     assert!(w.claim(&worker, 10).await.is_empty());
-    w.store().put_queue(Queue { paused_at: None, ..paused }).await.expect("resumed");
+    w.change_queue(QUEUE, QueueChange::Resume).await;
     assert_eq!(ids(w, &worker, 10).await, [id]);
 }
 
 pub async fn a_paused_queue_does_not_stop_what_runs(w: &mut World) {
     let (_, hold) = w.claimed().await;
-    let paused = Queue { name: QUEUE.into(), paused_at: Some(w.now()), paused_reason: None };
-    w.store().put_queue(paused).await.expect("paused");
+    w.change_queue(QUEUE, QueueChange::Pause { reason: None }).await;
     assert_eq!(w.finish(&hold).await.state, JobState::Completed);
 }
 

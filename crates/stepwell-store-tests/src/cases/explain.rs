@@ -28,8 +28,7 @@ pub async fn a_paused_queue_is_explained(w: &mut World) {
     w.worker().await;
     let id = w.add().await;
     let (since, reason) = (w.now(), Some("stocktaking".to_owned()));
-    let queue = Queue { name: QUEUE.into(), paused_at: Some(since), paused_reason: reason.clone() };
-    w.store().put_queue(queue).await.expect("paused");
+    w.change_queue(QUEUE, QueueChange::Pause { reason: reason.clone() }).await;
     assert_eq!(explain(w, id).await, Explanation::Paused { queue: QUEUE.into(), since, reason });
 }
 
@@ -72,6 +71,24 @@ pub async fn a_full_queue_is_explained(w: &mut World) {
     assert_eq!(explain(w, id).await, full, "who was asked to stop has not stopped");
     w.finish(&holds[1]).await;
     assert_eq!(explain(w, id).await, ready(9, 10, 0));
+}
+
+pub async fn a_queue_at_its_limit_is_explained(w: &mut World) {
+    let worker = w.worker().await;
+    w.change_queue(QUEUE, QueueChange::Limit(Some(2))).await;
+    for _ in 0..3 {
+        w.add().await;
+    }
+    let holds = w.claim(&worker, 10).await;
+    let id = w.add().await;
+    let reached = |running| Explanation::LimitReached { queue: QUEUE.into(), running, limit: 2, ahead: 1 };
+    let found = explain(w, id).await;
+    assert_eq!(found, reached(2));
+    assert!(found.to_string().starts_with("the queue's limit of 2 is reached: "), "{found}");
+    w.ask(holds[0].id, Command::Cancel { grace: seconds(9) }).await.expect("asked");
+    assert_eq!(explain(w, id).await, reached(2), "who was asked to stop has not stopped");
+    w.finish(&holds[1]).await;
+    assert_eq!(explain(w, id).await, ready(1, 10, 1));
 }
 
 pub async fn the_jobs_ahead_are_counted(w: &mut World) {

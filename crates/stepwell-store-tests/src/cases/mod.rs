@@ -11,6 +11,7 @@ pub mod failures;
 pub mod inbox;
 pub mod leases;
 pub mod lifetime;
+pub mod limits;
 pub mod lists;
 pub mod operator;
 pub mod phases;

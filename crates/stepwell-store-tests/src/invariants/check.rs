@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{fold, log, rows, snapshot::Snapshot, step};
+use super::{fold, limits, log, rows, snapshot::Snapshot, step};
 use crate::world::World;
 
 /// An invariant that does not hold.
@@ -48,6 +48,7 @@ pub fn check(snapshot: &Snapshot) -> Vec<Violation> {
 pub fn check_step(before: &Snapshot, after: &Snapshot) -> Vec<Violation> {
     let mut findings = Findings::default();
     step::check(before, after, &mut findings);
+    limits::check(before, after, &mut findings);
     findings.0
 }
 

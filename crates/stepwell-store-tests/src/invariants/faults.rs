@@ -4,6 +4,7 @@ use stepwell_core::{
     EventType, Job, JobId, JobState, PhaseState, Timestamp, Token,
     machine::{Command, RetryFrom, Verdict},
     phase::Recorded,
+    queue::Queue,
 };
 
 use super::{
@@ -175,6 +176,10 @@ const FAULTS_OF_STEPS: &[(&str, Doctor)] = &[
         if let Some(lease) = &mut row(s, x.running.id).lease {
             lease.token = Token::from_bytes([0xee; 16]);
         }
+    }),
+    ("I8", |s, x| {
+        s.queues = vec![Queue { limit: Some(2), ..Queue::new("default".into()) }];
+        row(s, x.waiting).state = JobState::Running;
     }),
     ("I19", |s, x| row(s, x.completed).phases[0].result = Some(Recorded::of(&json("666")))),
     ("I27", |s, _| s.events[3].ty = EventType::Failed),

@@ -2,7 +2,7 @@
 //! `docs/lifecycle.md`.
 //!
 //! - [`snapshot`]: everything that a store shows, read through its interface.
-//! - [`check`]: all of it together; `rows`, `log`, `fold`: one snapshot; `step`: one snapshot after another.
+//! - [`check`]: all of it together; `rows`, `log`, `fold`: one snapshot; `step`, `limits`: one snapshot after another.
 //!
 //! The checker is itself checked: `faults` doctors good snapshots, one fault at a time, and each must be named.
 
@@ -10,6 +10,7 @@ mod check;
 #[cfg(test)]
 mod faults;
 mod fold;
+mod limits;
 mod log;
 mod rows;
 pub mod snapshot;

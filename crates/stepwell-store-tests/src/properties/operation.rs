@@ -57,6 +57,13 @@ pub enum Operation {
         /// Whether it stands still.
         paused: bool,
     },
+    /// An operator sets how many jobs of a queue may run at once.
+    Limit {
+        /// The queue.
+        queue: usize,
+        /// How many; any number if none is given.
+        limit: Option<u32>,
+    },
     /// Time passes.
     Advance {
         /// How much.
@@ -247,6 +254,7 @@ pub fn operation() -> impl Strategy<Value = Operation> {
         7 => (0..10_usize, prop::bool::weighted(0.1), ask())
             .prop_map(|(job, outdated, request)| Operation::Ask { job, outdated, request }),
         1 => (0..2_usize, any::<bool>()).prop_map(|(queue, paused)| Operation::Pause { queue, paused }),
+        2 => (0..2_usize, option::weighted(0.8, 0..4_u32)).prop_map(|(queue, limit)| Operation::Limit { queue, limit }),
         6 => prop_oneof![4 => 0..15_u64, 1 => 20..60_u64].prop_map(|seconds| Operation::Advance { seconds }),
         3 => any_worker.clone().prop_map(|worker| Operation::Beat { worker }),
         2 => (any_worker.clone(), any::<bool>()).prop_map(|(worker, closes)| Operation::Restart { worker, closes }),

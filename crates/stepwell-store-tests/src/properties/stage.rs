@@ -7,7 +7,7 @@ use stepwell_core::{
     job::Progress,
     lease::Fence,
     machine::{Command, Edit, LogLine, NewJob, RetryFrom, Verdict},
-    queue::Queue,
+    queue::QueueChange,
     retention::{Keep, Retention},
     schedule::When,
     session::Session,
@@ -170,11 +170,14 @@ impl Stage {
             Operation::Own { hold, spoilt, deeds } => self.own(*hold, *spoilt, deeds).await,
             Operation::Ask { job, outdated, request } => self.ask(*job, *outdated, request).await,
             Operation::Pause { queue, paused } => {
-                let paused_at = paused.then(|| self.now());
-                let queue = Queue { name: QUEUES[*queue].into(), paused_at, paused_reason: None };
-                for fixture in self.fixtures() {
-                    fixture.store().put_queue(queue.clone()).await.expect("the queue is set");
-                }
+                let change = match paused {
+                    true => QueueChange::Pause { reason: None },
+                    false => QueueChange::Resume,
+                };
+                self.change_queue(*queue, change).await;
+            }
+            Operation::Limit { queue, limit } => {
+                self.change_queue(*queue, QueueChange::Limit(*limit)).await;
             }
             Operation::Advance { seconds } => {
                 for fixture in self.fixtures() {
@@ -209,6 +212,15 @@ impl Stage {
                 self.prune(&Retention { completed: jobs, failed: jobs, cancelled: jobs, events }).await;
             }
         }
+    }
+
+    async fn change_queue(&self, queue: usize, change: QueueChange) {
+        let mut answers = Vec::new();
+        for fixture in self.fixtures() {
+            let answer = fixture.store().change_queue(QUEUES[queue].into(), change.clone()).await;
+            answers.push(answer);
+        }
+        Self::same(answers);
     }
 
     async fn open_session(&mut self) -> SessionId {

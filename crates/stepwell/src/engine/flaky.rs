@@ -13,7 +13,7 @@ use stepwell_core::{
     job::PlanRef,
     lease::Fence,
     machine::{Command, LogLine, NewJob},
-    queue::Queue,
+    queue::{Queue, QueueChange},
     retention::Retention,
     session::{Beat, Session},
     setting::{PutSetting, Setting, Settings, SettingsRequest},
@@ -97,7 +97,7 @@ impl Store for Flaky {
         apply(request: Request) -> Applied;
         claim(request: ClaimRequest) -> ClaimedBatch;
         register(plans: Vec<PlanSpec>) -> Vec<PlanRef>;
-        put_queue(queue: Queue) -> ();
+        change_queue(queue: Name, change: QueueChange) -> Queue;
         maintain(request: Maintain) -> Maintained;
         prune(retention: Retention) -> Pruned;
         put_settings(puts: Vec<PutSetting>) -> Vec<u64>;
