@@ -70,6 +70,7 @@ async fn everything_holds_whatever_goes_wrong() {
     let mut endpoint = NewEndpoint::new(receiver.url());
     endpoint.secret = Secret::parse(receiver::SECRET).ok();
     clean.webhooks().create(endpoint).await.unwrap();
+    clean.set_limit(work::NARROW, Some(work::NARROW_LIMIT)).await.unwrap();
     clean.close().await.unwrap();
     drop(clean);
 
@@ -126,6 +127,7 @@ async fn everything_holds_whatever_goes_wrong() {
     disasters.assert_all_have_struck(minutes);
     if minutes > 0 {
         assert!(tally.requests_lost > 0 && tally.answers_lost > 0 && tally.late > 0, "{tally:?}");
+        assert!(log.has_reached_limit(), "the limit of a queue was never reached: this proves nothing");
         assert!(log.interrupted > 0, "nothing was ever interrupted: this proves nothing");
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use stepwell::{Change, Event, EventType, JobId, Name};
 
-use super::work::{SINGLE, queue};
+use super::work::{NARROW, NARROW_LIMIT, SINGLE, queue};
 
 /// The kind of the jobs that deliver webhooks, whose events are in the same log.
 const DELIVERIES: &str = "stepwell.webhook";
@@ -25,6 +25,10 @@ pub(crate) struct Log {
     ends: Vec<u64>,
     /// The only live job of each queue that may have one only.
     singles: BTreeMap<Name, JobId>,
+    /// The jobs that run in the queue that has a limit for all nodes together.
+    narrow: BTreeSet<JobId>,
+    /// The most that ever did.
+    most_narrow: usize,
     /// What has been seen up to each end.
     digests: Vec<(u64, u64)>,
     digest: DefaultHasher,
@@ -75,6 +79,7 @@ impl Log {
         self.events += 1;
         (event.pos, event.job.to_string(), event.job_seq, event.event_type).hash(&mut self.digest);
         self.take_in_its_job(event)?;
+        self.count_narrow(event)?;
         if event.event_type.is_terminal() {
             self.ends.push(event.pos);
             self.digests.push((event.pos, self.digest.clone().finish()));
@@ -114,6 +119,34 @@ impl Log {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Counts the jobs that run in the queue with a limit. A transaction that frees a place is in the log before the one
+    /// that takes it.
+    fn count_narrow(&mut self, event: &Event) -> Result<(), String> {
+        match event.change {
+            Change::Started | Change::Resumed if &*event.queue == NARROW => self.narrow.insert(event.job),
+            Change::Completed
+            | Change::Failed { .. }
+            | Change::Cancelled { .. }
+            | Change::Retrying { .. }
+            | Change::Snoozed { .. }
+            | Change::Released
+            | Change::Interrupted { .. } => self.narrow.remove(&event.job),
+            _ => false,
+        };
+        self.most_narrow = self.most_narrow.max(self.narrow.len());
+        match self.narrow.len() {
+            n if n > NARROW_LIMIT as usize => {
+                Err(format!("{n} jobs of the queue {NARROW} run, and its limit is {NARROW_LIMIT}: {event:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the limit has ever been reached.
+    pub(crate) fn has_reached_limit(&self) -> bool {
+        self.most_narrow == NARROW_LIMIT as usize
     }
 
     pub(crate) fn last_pos(&self) -> u64 {
@@ -239,6 +272,18 @@ async fn the_checker_catches_planted_faults() {
     assert_eq!(problem(overlap.clone()), None, "there is no limit to this queue");
     overlap.iter_mut().for_each(|event| event.queue = format!("{SINGLE}0").into());
     assert!(problem(overlap).unwrap().contains("is alive beside"));
+    // One job more than may run in the queue with a limit.
+    let started = history.iter().find(|event| event.event_type == EventType::Started).unwrap();
+    let mut log = Log::default();
+    let mut begin = |queue: &str| {
+        let (job, queue) = (JobId::from_bytes(rand::random()), queue.into());
+        log.count_narrow(&Event { job, queue, ..started.clone() })
+    };
+    for _ in 0..NARROW_LIMIT {
+        begin(NARROW).unwrap();
+        begin("default").unwrap();
+    }
+    assert!(begin(NARROW).unwrap_err().contains("its limit is 3"));
     // Another log than the one that somebody else saw.
     let digest = |events: &[Event]| {
         let mut log = Log::default();

@@ -19,6 +19,8 @@ pub(crate) const LEASE: Duration = Duration::from_secs(2);
 /// A queue of which each node works few jobs at once.
 pub(crate) const NARROW: &str = "narrow";
 pub(crate) const NARROW_AT_ONCE: usize = 2;
+/// How many jobs of it all nodes work at once together: less than they would.
+pub(crate) const NARROW_LIMIT: u32 = 3;
 /// Queues of which each has at most one live job, because all of its jobs have the same unique key.
 pub(crate) const SINGLE: &str = "single-";
 const SINGLES: u64 = 6;
