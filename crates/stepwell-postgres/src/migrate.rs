@@ -21,7 +21,7 @@ struct Migration {
 }
 
 /// All of them, in order. One that was released is never edited.
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration {
         version: 1,
         name: "initial",
@@ -44,6 +44,12 @@ const MIGRATIONS: [Migration; 4] = [
         version: 4,
         name: "queue_limits",
         text: include_str!("../migrations/0004_queue_limits.sql"),
+        compatible: true,
+    },
+    Migration {
+        version: 5,
+        name: "open_day",
+        text: include_str!("../migrations/0005_open_day.sql"),
         compatible: true,
     },
 ];

@@ -138,9 +138,10 @@ impl Stepwell {
     }
     /// Lets so many jobs of a queue run at once in all processes on this store together, or any number.
     ///
-    /// A place is taken from the claim of a job until its end, its next wait or its move to another queue, and a process
-    /// that dies gives its places back with its jobs. If more jobs run already, all of them go on, and none begins until
-    /// there is room. How many run in one process is another matter: see [`Builder::queue`](crate::Builder::queue).
+    /// A place is taken from the claim of a job until its end, its next wait or its move to another queue, and a
+    /// process that dies gives its places back with its jobs. If more jobs run already, all of them go on, and none
+    /// begins until there is room. How many run in one process is another matter: see
+    /// [`Builder::queue`](crate::Builder::queue).
     ///
     /// # Errors
     /// If the name breaks a rule; if the limit is 0, for which there is [`pause`](Self::pause), or more than

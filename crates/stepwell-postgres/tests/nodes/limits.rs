@@ -101,6 +101,9 @@ async fn two_changes_at_once_are_both_made() {
     let place = Place::new();
     let (one, other) = (place.open(), place.open());
     let queue = NewJob::DEFAULT_QUEUE;
+    for store in [&one, &other] {
+        enqueue(store, new_job()).await.unwrap();
+    }
     // Neither finds a record that it could lock.
     let held = place.foreign().await;
     held.batch_execute("BEGIN; LOCK TABLE stepwell.queue IN ROW EXCLUSIVE MODE").await.unwrap();

@@ -80,3 +80,19 @@ async fn partitions_come_a_day_before_and_go_when_they_are_empty() {
     enqueue(&store, new_job()).await.unwrap();
     assert_eq!(count_events(&store).await, 2);
 }
+
+#[tokio::test]
+async fn two_nodes_may_open_a_day_at_once() {
+    let place = Place::new();
+    let (one, other) = (place.open(), place.open());
+    // Both see that it is not there, and then one after the other would make it.
+    let held = place.foreign().await;
+    held.batch_execute("BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('stepwell.event', 0))")
+        .await
+        .unwrap();
+    let (first, second) = (one.enqueue(vec![new_job()]), other.enqueue(vec![new_job()]));
+    place.until_waiting(2).await;
+    held.batch_execute("COMMIT").await.unwrap();
+    first.await.unwrap().remove(0).unwrap();
+    second.await.unwrap().remove(0).unwrap();
+}

@@ -121,8 +121,8 @@ impl Log {
         Ok(())
     }
 
-    /// Counts the jobs that run in the queue with a limit. A transaction that frees a place is in the log before the one
-    /// that takes it.
+    /// Counts the jobs that run in the queue with a limit. A transaction that frees a place is in the log before the
+    /// one that takes it.
     fn count_narrow(&mut self, event: &Event) -> Result<(), String> {
         match event.change {
             Change::Started | Change::Resumed if &*event.queue == NARROW => self.narrow.insert(event.job),
@@ -276,8 +276,9 @@ async fn the_checker_catches_planted_faults() {
     let started = history.iter().find(|event| event.event_type == EventType::Started).unwrap();
     let mut log = Log::default();
     let mut begin = |queue: &str| {
-        let (job, queue) = (JobId::from_bytes(rand::random()), queue.into());
-        log.count_narrow(&Event { job, queue, ..started.clone() })
+        let mut event = started.clone();
+        (event.job, event.queue) = (JobId::from_bytes(rand::random()), queue.into());
+        log.count_narrow(&event)
     };
     for _ in 0..NARROW_LIMIT {
         begin(NARROW).unwrap();
