@@ -4,15 +4,17 @@
 //! |---|---|
 //! | `command` | the list of commands and what an unknown one is answered |
 //! | `test`, `ci`, `proof`, `bench` | one command each |
-//! | `servers` | the PostgreSQL that tests run on |
+//! | `servers`, `languages`, `apt` | the PostgreSQL that tests run on; Python and Node; installing them |
 //! | `tidy/` | the style test: one rule per file |
 //! | `cargo`, `step`, `error` | running cargo, timing a step, exit codes |
 
+mod apt;
 mod bench;
 mod cargo;
 mod ci;
 mod command;
 mod error;
+mod languages;
 mod proof;
 mod servers;
 mod step;

@@ -1,15 +1,11 @@
 //! The servers that tests need: a throw-away PostgreSQL and a PgBouncer before it, found or installed, started before
 //! the tests and gone after.
 
-use std::{
-    env,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{env, process::Command};
 
 use stepwell_postgres_rig::{Address, Bouncer, Cluster, PGBOUNCER, POSTGRES, Package, Settings, missing};
 
-use crate::{cargo, error::Error};
+use crate::{apt, error::Error};
 
 /// Tells the tests where PostgreSQL is. Whoever has set it before is taken at their word, and nothing is started.
 const POSTGRES_URL: &str = "STEPWELL_TEST_POSTGRES";
@@ -31,7 +27,8 @@ impl Servers {
             .into_iter()
             .filter_map(|(name, package)| given(name).is_none().then_some(package))
             .collect();
-        install(&wanted)?;
+        let missing: Vec<&str> = missing(&wanted).iter().map(|package| package.name).collect();
+        apt::install(&missing)?;
         let (postgres, address) = match given(POSTGRES_URL) {
             Some(url) => (None, Address::parse(&url).map_err(failed)?),
             None => {
@@ -62,28 +59,4 @@ impl Servers {
 /// A variable that is set to something.
 fn given(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// Installs what of this is missing, where we may; elsewhere the start says what to install.
-fn install(wanted: &[Package]) -> Result<(), Error> {
-    let missing: Vec<&str> = missing(wanted).iter().map(|package| package.name).collect();
-    if missing.is_empty() || !is_ours() {
-        return Ok(());
-    }
-    // The lists are often left out of an image, or older than the packages they name.
-    cargo::run(&mut apt(&["update", "--quiet"]))?;
-    cargo::run(apt(&["install", "--yes", "--quiet", "--no-install-recommends"]).args(missing))
-}
-
-fn apt(words: &[&str]) -> Command {
-    let mut command = Command::new("apt-get");
-    // Somebody else may be at it.
-    command.args(["-o", "DPkg::Lock::Timeout=300"]).args(words).env("DEBIAN_FRONTEND", "noninteractive");
-    command
-}
-
-/// Whether we may install packages, and know how.
-fn is_ours() -> bool {
-    let id = Command::new("id").arg("-u").stderr(Stdio::null()).output();
-    id.is_ok_and(|output| output.stdout.trim_ascii() == b"0") && Path::new("/usr/bin/apt-get").exists()
 }

@@ -5,6 +5,7 @@ use std::process::Command;
 use crate::{
     cargo::{self, EVERYTHING},
     error::Error,
+    languages,
     servers::Servers,
 };
 
@@ -24,6 +25,7 @@ pub(crate) fn run(words: &[String]) -> Result<(), Error> {
 /// Unit tests, integration tests, binaries and examples.
 pub(crate) fn suite(filter: &[String]) -> Result<(), Error> {
     let mut command = if cargo::has_subcommand("nextest")? { nextest()? } else { libtest()? };
+    languages::provide()?;
     let servers = Servers::start()?;
     servers.tell(&mut command);
     cargo::run(command.args(filter))
