@@ -3,6 +3,7 @@
 //! - `program`: starts, kills and ends `stepwell serve`, and makes tokens.
 //! - `client`: asks the API. `stream`: follows an event stream as a browser would.
 //! - `sink`: receives webhooks. `python`: what a proof needs of others.
+//! - `typescript`: the TypeScript client, as its users have it.
 #![allow(
     dead_code,
     unused_imports,
@@ -15,12 +16,14 @@ mod program;
 mod python;
 mod sink;
 mod stream;
+mod typescript;
 
 pub(crate) use client::{Answer, Client};
 pub(crate) use program::{Killer, Program, token};
 pub(crate) use python::Python;
 pub(crate) use sink::{Moment, Received, Reply, Sink};
 pub(crate) use stream::{Frame, Frames, Stream};
+pub(crate) use typescript::TypeScript;
 
 /// A number that the command line of the proof may have set.
 pub(crate) fn setting(name: &str, default: u64) -> u64 {
