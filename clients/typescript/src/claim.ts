@@ -41,6 +41,7 @@ const REPORT_TRIES = 40;
 export class Claim {
   readonly #connection: Connection;
   readonly #stop = new AbortController();
+  #isLost = false;
 
   constructor(
     connection: Connection,
@@ -63,8 +64,9 @@ export class Claim {
     return this.signal.aborted ? (this.signal.reason as Stopped).why : undefined;
   }
 
-  /** Asks the phase to stop. The first reason counts. */
+  /** Asks the phase to stop. The first reason counts; what is lost stays so. */
   stop(why: Why): void {
+    this.#isLost ||= why === "lost";
     if (!this.signal.aborted) {
       this.#stop.abort(new Stopped(why));
     }
@@ -73,9 +75,12 @@ export class Claim {
   /**
    * Says something about the phase.
    *
-   * @throws LeaseLost, and then the phase is to stop.
+   * @throws LeaseLost, and then the phase is to stop. What was lost is not spoken of again.
    */
   async say<Answer>(verb: string, body: unknown, tries = REPORT_TRIES): Promise<Answer> {
+    if (this.#isLost) {
+      throw new LeaseLost({ status: 409, code: "lease-lost", detail: "it was said before that the lease is lost" });
+    }
     try {
       const path = `/claims/${encodeURIComponent(this.lease)}/${verb}`;
       return await this.#connection.request<Answer>("POST", path, { body, tries });

@@ -59,7 +59,7 @@ async function beat(): Promise<boolean> {
     const answer = await connection.request<Beaten>("POST", `/workers/${id}/heartbeat`, ask);
     for (const { lease, status } of answer.leases) {
       if (status !== "held") {
-        tell({ news: "lease", lease, status });
+        tell({ news: status, lease });
       }
     }
     if (answer.desired !== "run") {

@@ -10,7 +10,7 @@ export type Order =
 
 /** What it tells. */
 export type News =
-  | { news: "lease"; lease: string; status: "cancel" | "lost" }
+  | { news: "cancel" | "lost"; lease: string }
   | { news: "desired"; desired: "quiet" | "terminate" }
   | { news: "unknown"; workerId: string }
   | { news: "warning"; text: string };

@@ -13,29 +13,20 @@ export type Outcome =
 /**
  * Runs a phase and finds out what has come of it.
  *
- * @throws LeaseLost, if nothing is to be said because the phase runs elsewhere.
+ * @throws LeaseLost, if the phase has ended with that.
  */
 export async function outcomeOf(claim: Claim, handler: () => unknown): Promise<Outcome> {
   try {
-    const output = checked(claim, await handler());
-    expectHeld(claim);
-    return { verb: "complete", body: { output } };
+    return { verb: "complete", body: { output: checked(claim, await handler()) } };
   } catch (error) {
     if (error instanceof LeaseLost) {
       throw error;
     }
-    expectHeld(claim);
     if (claim.why !== undefined) {
       // It stopped because it was asked to.
       return { verb: "release", body: {} };
     }
     return error instanceof Snooze ? { verb: "snooze", body: { delayMs: Math.round(error.delayMs) } } : failure(error);
-  }
-}
-
-function expectHeld(claim: Claim): void {
-  if (claim.why === "lost") {
-    throw new LeaseLost({ status: 409, code: "lease-lost", detail: "a heartbeat was told so" });
   }
 }
 

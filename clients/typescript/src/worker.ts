@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 
 import { Bell } from "./bell.js";
-import { Claim, type ClaimView, type Why } from "./claim.js";
+import { Claim, type ClaimView } from "./claim.js";
 import { Client } from "./client.js";
 import { isWorthAnotherTry } from "./connection.js";
 import { Context } from "./context.js";
@@ -220,7 +220,7 @@ export class Worker {
         }
         if (error instanceof Problem && error.code === "not-found") {
           // It was taken for dead, or the server is another one: what it had is not its own any more.
-          this.#stopAll("lost");
+          this.#held.forEach((claim) => this.#lose(claim));
           await this.#registerAgain();
           key = crypto.randomUUID();
           continue;
@@ -248,7 +248,8 @@ export class Worker {
     }
     this.#warn(`${(error as Error).message}; trying again`);
     const wishedMs = error instanceof Problem ? (error.body.retryAfterMs ?? 0) : 0;
-    await Promise.race([pause(Math.max(PAUSE_MS, wishedMs)), this.#bell.rung()]);
+    // Nothing but the end cuts it short.
+    await pause(Math.max(PAUSE_MS, wishedMs), this.#noMore.signal).catch(() => {});
   }
 
   #take(view: ClaimView): void {
@@ -314,21 +315,28 @@ export class Worker {
     this.#heartbeat?.drop(claim.lease);
   }
 
-  #stopAll(why: Why): void {
-    this.#held.forEach((claim) => claim.stop(why));
+  /** Stops what is not this worker's any more, and names it no more. */
+  #lose(claim: Claim): void {
+    claim.stop("lost");
+    this.#heartbeat?.drop(claim.lease);
   }
 
   #hear(news: News): void {
     switch (news.news) {
-      case "lease":
-        this.#held.get(news.lease)?.stop(news.status === "cancel" ? "cancelled" : "lost");
+      case "cancel":
+        this.#held.get(news.lease)?.stop("cancelled");
         break;
+      case "lost": {
+        const claim = this.#held.get(news.lease);
+        claim && this.#lose(claim);
+        break;
+      }
       case "desired":
         this.#want(news.desired);
         break;
       case "unknown":
         if (news.workerId === this.#id) {
-          this.#stopAll("lost");
+          this.#held.forEach((claim) => this.#lose(claim));
         }
         break;
       case "warning":
@@ -338,7 +346,7 @@ export class Worker {
 
   async #drain(): Promise<void> {
     await this.#untilIdle(this.#graceMs, () => this.#wanted === "terminate");
-    this.#stopAll("ending");
+    this.#held.forEach((claim) => claim.stop("ending"));
     await this.#untilIdle(LAST_WORDS_MS, () => false);
   }
 
@@ -360,7 +368,10 @@ export class Worker {
       // What it still has is given back with that.
       await this.#client.connection.request("DELETE", `/workers/${this.#id}`, { tries: 3 });
     } catch (error) {
-      this.#warn(`the worker could not say that it ends: ${error}`);
+      // Said before, with an answer that was lost, it is known no more.
+      if (!(error instanceof Problem && error.code === "not-found")) {
+        this.#warn(`the worker could not say that it ends: ${error}`);
+      }
     }
   }
 }

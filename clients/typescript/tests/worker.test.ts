@@ -269,6 +269,9 @@ test("a worker that the server does not know any more registers anew, and its ph
     await begins.promise;
     const first = await until(() => beats[0]);
     forgotten.add(first);
+    // One that was on its way would be told to terminate, as the worker is when it is deleted.
+    const before = beats.length;
+    await until(() => beats.length > before);
     await client.connection.request("DELETE", `/workers/${first}`);
     assert.equal((await ended(id)).result, "again");
     await until(() => new Set(beats).size === 2);
