@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,14 +13,8 @@ import time
 import unittest
 import uuid
 
+from passage import SERVER, Passage, unique, until
 from stepwell import Client, JobCancelled, JobFailed, Permanent, Problem, RetryIn, Snooze, Unreachable, Worker, verify
-
-SERVER = os.environ["STEPWELL_SERVER"]
-
-
-def unique(word: str) -> str:
-    return f"{word}-{uuid.uuid4().hex[:8]}"
-
 
 class Running:
     """A worker on a thread."""
@@ -39,58 +31,6 @@ class Running:
         self.worker.stop()
         self.thread.join(60)
         assert not self.thread.is_alive(), "the worker ends"
-
-
-class Lossy:
-    """A way to the server on which every third answer is lost after the server has given it."""
-
-    def __init__(self) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        host, port = SERVER.split("//", 1)[1].split(":")
-        self.server = (host, int(port))
-        self.passed = self.lost = 0
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._carry, args=(client,), daemon=True).start()
-
-    def _carry(self, client: socket.socket) -> None:
-        with client, socket.create_connection(self.server) as server:
-            request = b""
-            while b"\r\n\r\n" not in request:
-                request += client.recv(65536)
-            head, body = request.split(b"\r\n\r\n", 1)
-            lines = head.split(b"\r\n")
-            length = 0
-            for nth, line in enumerate(lines):
-                if line.lower().startswith(b"content-length:"):
-                    length = int(line.split(b":")[1])
-                if line.lower().startswith(b"host:"):
-                    lines[nth] = f"host: {self.server[0]}:{self.server[1]}".encode()
-            while len(body) < length:
-                body += client.recv(65536)
-            lines.append(b"connection: close")
-            server.sendall(b"\r\n".join(lines) + b"\r\n\r\n" + body)
-            answer = b""
-            while True:
-                part = server.recv(65536)
-                if not part:
-                    break
-                answer += part
-            self.passed += 1
-            if self.passed % 3 == 0:
-                self.lost += 1
-                return
-            client.sendall(answer)
 
 
 class Clients(unittest.TestCase):
@@ -123,12 +63,21 @@ class Clients(unittest.TestCase):
         client, kind = Client(SERVER), unique("kind")
         job = client.enqueue(kind, {})
         client.cancel(job)
-        types = []
+        events = []
         for event in client.events(after="0", kind=kind):
-            types.append(event["type"])
+            events.append(event)
             if event["type"] == "job:cancelled":
                 break
-        self.assertEqual(types, ["job:enqueued", "job:cancelled"])
+        self.assertEqual([event["type"] for event in events], ["job:enqueued", "job:cancelled"])
+        self.assertEqual(next(client.events(after=events[0]["place"], kind=kind)), events[1])
+        self.assertEqual(next(client.events(after="another-log-7"))["type"], "stream:reset")
+
+    def test_lists_come_in_pages(self) -> None:
+        client, queue = Client(SERVER), unique("queue")
+        jobs = [client.enqueue("nobody's", n, queue=queue) for n in range(3)]
+        first = client.jobs(queue=queue, limit=2, order="asc")
+        rest = client.jobs(queue=queue, limit=2, order="asc", cursor=first["page"]["next"])
+        self.assertEqual([job["id"] for job in first["data"] + rest["data"]], jobs)
 
     def test_webhooks_are_verified(self) -> None:
         key = base64.b64encode(b"0123456789abcdef01234567").decode()
@@ -143,6 +92,13 @@ class Clients(unittest.TestCase):
         self.assertFalse(verify(f"whsec_{key}", headers, body + b" ", now))
         self.assertFalse(verify(f"whsec_{key}", headers, body, now + 301))
         self.assertFalse(verify(f"whsec_{key}", {}, body, now))
+        self.assertTrue(verify(f"whsec_{key}", headers, body, now + 301, tolerance_s=600))
+
+    def test_an_empty_secret_verifies_nothing_whoever_has_signed_with_it(self) -> None:
+        mac = base64.b64encode(hmac.new(b"", b"m1.1000000.{}", hashlib.sha256).digest()).decode()
+        headers = {"webhook-id": "m1", "webhook-timestamp": "1000000", "webhook-signature": f"v1,{mac}"}
+        for secret in ("", "whsec_"):
+            self.assertFalse(verify(secret, headers, b"{}", 1_000_000))
 
 
 class Workers(unittest.TestCase):
@@ -210,7 +166,8 @@ class Workers(unittest.TestCase):
         self.assertEqual(self.client.job(second)["state"], "pending")
 
     def test_over_a_network_that_loses_answers_every_phase_is_recorded_once(self) -> None:
-        lossy = Lossy()
+        lossy = Passage(lose_every=3)
+        self.addCleanup(lossy.close)
         worker = Worker(Client(lossy.url), queues=[self.queue], concurrency=3, grace_s=5)
         ran = []
 
@@ -245,6 +202,51 @@ class Workers(unittest.TestCase):
             if not page["events"] and page["next"] == place:
                 return events
             events, place = events + page["events"], page["next"]
+
+    def test_a_worker_that_is_told_to_be_quiet_stays_and_one_that_is_told_to_terminate_ends(self) -> None:
+        workers = []
+        passage = Passage(heartbeat_ms=50, on_heartbeat=lambda worker, body: workers.append((worker, body)))
+        self.addCleanup(passage.close)
+        worker, begun = Worker(Client(passage.url), queues=[self.queue], grace_s=60), threading.Event()
+
+        @worker.phase(self.kind, "only")
+        def only(cx):
+            begun.set()
+            cx.cancelled.wait(60)
+            raise RuntimeError(cx.why)
+
+        with Running(worker) as running:
+            first = self.enqueue()
+            begun.wait(60)
+            until(lambda: workers)
+            self.client.request("POST", f"/workers/{workers[0][0]}/quiet")
+            until(lambda: workers[-1][1]["state"] == "quiet")
+            second = self.enqueue()
+            seen = len(workers)
+            until(lambda: len(workers) > seen + 2)
+            self.assertEqual(self.client.job(first)["state"], "running")
+            self.client.request("POST", f"/workers/{workers[0][0]}/terminate")
+            running.thread.join(60)
+        self.assertEqual([self.client.job(job)["state"] for job in (first, second)], ["pending", "pending"])
+        self.assertEqual(self.client.job(first)["phases"][0]["tries"], 0)
+
+    def test_a_job_that_is_cancelled_stops_its_phase(self) -> None:
+        passage = Passage(heartbeat_ms=50)
+        self.addCleanup(passage.close)
+        worker, begun, whys = Worker(Client(passage.url), queues=[self.queue]), threading.Event(), []
+
+        @worker.phase(self.kind, "only")
+        def only(cx):
+            begun.set()
+            cx.cancelled.wait(60)
+            whys.append(cx.why)
+
+        with Running(worker):
+            job = self.enqueue()
+            begun.wait(60)
+            self.client.cancel(job)
+            until(lambda: whys)
+        self.assertEqual(whys, ["cancelled"])
 
     def test_sigterm_ends_a_worker_in_order(self) -> None:
         program = (

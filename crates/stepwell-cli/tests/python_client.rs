@@ -1,4 +1,4 @@
-//! The Python client and its worker, by their own tests, against the real server.
+//! The Python clients and their workers, on threads and for asyncio, by their own tests, against the real server.
 #![allow(clippy::unwrap_used, reason = "test code, in which a panic is the report")]
 
 mod serving;
@@ -23,6 +23,6 @@ fn the_python_client_and_worker_pass_their_tests() {
         .expect("python3 is installed: the tests of the Python client need it");
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}");
-    assert!(told.contains("\nOK") && told.contains("Ran 9 tests"), "{told}");
+    assert!(told.contains("\nOK") && told.contains("Ran 26 tests"), "{told}");
     assert_eq!(serving.end("-TERM").0, Some(0));
 }

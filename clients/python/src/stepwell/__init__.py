@@ -3,7 +3,8 @@
 from .client import Client
 from .errors import JobCancelled, JobFailed, LeaseLost, Problem, StepwellError, Unreachable
 from .webhook import verify
-from .worker import Context, Permanent, RetryIn, Snooze, Worker
+from .wish import Permanent, RetryIn, Snooze
+from .worker import Context, Worker
 
 __all__ = [
     "Client",

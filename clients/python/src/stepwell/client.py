@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 import uuid
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any, Dict, Iterator, Mapping, Optional
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode
 
-from .errors import JobCancelled, JobFailed, LeaseLost, Problem, StepwellError, Unreachable
+from .errors import StepwellError
+from .following import TRIES, Following
+from .server import Server, Tries, job_path, read
+from .waiting import Waiting
 
 Json = Any
-ENDED = frozenset(["completed", "failed", "cancelled"])
-# The longest that one request waits for an end. The server allows 30 s.
-WAIT_MS = 25_000
 
 
 class Client:
@@ -29,15 +27,12 @@ class Client:
         tries: int = 5,
     ) -> None:
         """``server`` and ``token`` are those of ``STEPWELL_SERVER`` and ``STEPWELL_TOKEN`` unless given."""
-        self._server = (server or os.environ.get("STEPWELL_SERVER") or "http://127.0.0.1:7717").rstrip("/")
-        self._token = token or os.environ.get("STEPWELL_TOKEN") or ""
+        self._server = Server(server, token)
         self._timeout_s = timeout_s
         self._tries = max(1, tries)
-        if urlsplit(self._server).scheme not in ("http", "https"):
-            raise StepwellError(f"the server {self._server!r} is no http:// or https:// address")
 
     def __repr__(self) -> str:
-        return f"Client({self._server!r})"
+        return f"Client({self._server.url!r})"
 
     def request(
         self,
@@ -46,27 +41,19 @@ class Client:
         body: Json = None,
         headers: Optional[Mapping[str, str]] = None,
         tries: Optional[int] = None,
+        timeout_s: Optional[float] = None,
     ) -> Json:
         """Asks for ``path`` below ``/api/v1`` and answers with the decoded body.
 
         A request that did not reach the server, or that it cannot serve now, is sent again: only ask for ``tries`` above
         1 where that does no harm.
         """
-        left = self._tries if tries is None else max(1, tries)
-        pause_s = 0.1
+        left = Tries(self._tries if tries is None else tries)
         while True:
-            left -= 1
             try:
-                return self._once(method, path, body, headers)
-            except Unreachable:
-                if left == 0:
-                    raise
-                time.sleep(pause_s)
-            except Problem as problem:
-                if left == 0 or not problem.retryable:
-                    raise
-                time.sleep(max(pause_s, float(problem.body.get("retryAfterMs", 0)) / 1000))
-            pause_s = min(pause_s * 2, 2.0)
+                return self._once(method, path, body, headers, timeout_s or self._timeout_s)
+            except StepwellError as error:
+                time.sleep(left.after(error))
 
     def enqueue(
         self, kind: str, payload: Json = None, *, idempotency_key: Optional[str] = None, **options: Json
@@ -74,8 +61,8 @@ class Client:
         """Stores a job and answers with its id. When it answers, the job is on disk.
 
         ``options`` are the members of the request as the API names them: ``queue``, ``priority``, ``delayMs``,
-        ``runAt``, ``uniqueKey``, ``tags``, ``attributes``, ``webhook``. The request counts once, however often it has
-        to be sent.
+        ``runAt``, ``uniqueKey``, ``uniqueWithinMs``, ``onConflict``, ``tags``, ``attributes``, ``expiresAt``,
+        ``webhook``. The request counts once, however often it has to be sent.
         """
         new = {"kind": kind, "payload": payload, **options}
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
@@ -83,83 +70,59 @@ class Client:
 
     def job(self, job_id: str) -> Dict[str, Json]:
         """A job as it stands."""
-        return self.request("GET", f"/jobs/{quote(job_id, safe='')}")
+        job: Dict[str, Json] = self.request("GET", job_path(job_id))
+        return job
+
+    def jobs(self, **filters: Json) -> Dict[str, Json]:
+        """A page of jobs: ``data``, and in ``page`` the ``next`` one, and the ``pos`` after which to follow events.
+
+        ``filters`` are ``state``, ``kind``, ``queue``, ``tag``, ``uniqueKey``, ``order``, ``limit`` and ``cursor``.
+        """
+        page: Dict[str, Json] = self.request("GET", f"/jobs?{urlencode(filters)}")
+        return page
 
     def wait(self, job_id: str, timeout_s: Optional[float] = None) -> Dict[str, Json]:
         """Waits for the end of a job and answers with it.
 
         Raises ``JobFailed``, ``JobCancelled``, or ``TimeoutError``.
         """
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        waiting = Waiting(job_id, timeout_s)
         while True:
-            left_ms = WAIT_MS if deadline is None else int((deadline - time.monotonic()) * 1000)
-            wait_ms = max(0, min(WAIT_MS, left_ms))
-            job = self.request("GET", f"/jobs/{quote(job_id, safe='')}?waitMs={wait_ms}")
-            if job["state"] == "failed":
-                raise JobFailed(job)
-            if job["state"] == "cancelled":
-                raise JobCancelled(job)
-            if job["state"] in ENDED:
+            job: Dict[str, Json] = self.request("GET", waiting.path())
+            if waiting.is_over(job):
                 return job
-            if deadline is not None and time.monotonic() >= deadline:
-                raise TimeoutError(f"job {job_id} has not ended after {timeout_s} s")
 
     def cancel(self, job_id: str) -> str:
         """Stops a job and answers with the state that it is in then."""
-        return str(self.request("POST", f"/jobs/{quote(job_id, safe='')}/cancel")["state"])
+        return str(self.request("POST", f"{job_path(job_id)}/cancel")["state"])
 
     def retry(self, job_id: str, from_start: bool = False) -> None:
-        """Gives a failed or cancelled job a fresh set of tries."""
-        self.request("POST", f"/jobs/{quote(job_id, safe='')}/retry", {"fromStart": from_start}, tries=1)
+        """Gives a failed or cancelled job a fresh set of tries. It is sent once: if it raises, look at the job."""
+        self.request("POST", f"{job_path(job_id)}/retry", {"fromStart": from_start}, tries=1)
 
     def events(self, after: Optional[str] = None, **filters: str) -> Iterator[Dict[str, Json]]:
         """Follows what happens, from ``after`` or from now on, over restarts of the server, for ever.
 
-        ``filters`` are ``job``, ``kind``, ``queue``, ``type`` and ``tag``. Each event has its place in ``pos``. An event
-        of the type ``stream:gap`` says that events are no longer kept, ``stream:reset`` that the log is another one.
+        ``filters`` are ``job``, ``kind``, ``queue``, ``type`` and ``tag``. Each event has its ``place``, from which to
+        go on. An event of the type ``stream:gap`` says that events are no longer kept, ``stream:reset`` that the log is
+        another one.
         """
-        place = after
+        following = Following(after, filters)
         while True:
-            asked = {**filters, "waitMs": str(WAIT_MS), **({"after": place} if place is not None else {})}
-            page = self.request("GET", f"/events?{urlencode(asked)}", tries=1_000_000)
-            for word in ("reset", "gap"):
-                if page.get(word) is not None:
-                    yield {"type": f"stream:{word}", "data": page[word]}
-            yield from page["events"]
-            place = page["next"]
+            yield from following.told(self.request("GET", following.path(), tries=TRIES))
 
-    def _once(self, method: str, path: str, body: Json, headers: Optional[Mapping[str, str]]) -> Json:
-        parts = urlsplit(self._server)
-        connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        connection = connect(parts.netloc, timeout=self._timeout_s)
-        sent = {"Accept": "application/json", **(headers or {})}
-        if self._token:
-            sent["Authorization"] = f"Bearer {self._token}"
-        data = None
-        if body is not None:
-            data = json.dumps(body, allow_nan=False).encode()
-            sent["Content-Type"] = "application/json"
+    def _once(
+        self, method: str, path: str, body: Json, headers: Optional[Mapping[str, str]], timeout_s: float
+    ) -> Json:
+        asked = self._server.request(method, path, body, headers)
+        connect = HTTPSConnection if self._server.is_secure else HTTPConnection
+        connection = connect(self._server.netloc, timeout=timeout_s)
         try:
-            connection.request(method, f"{parts.path}/api/v1{path}", data, sent)
+            connection.request(*asked)
             response = connection.getresponse()
             text = response.read()
         except (OSError, HTTPException) as error:
-            raise Unreachable(f"{self._server} did not answer: {error}") from error
+            raise self._server.unreachable(error) from error
         finally:
             connection.close()
-        return _read(response.status, response.reason, text, response.getheader("Retry-After"))
-
-
-def _read(status: int, reason: str, text: bytes, retry_after: Optional[str]) -> Json:
-    try:
-        body = json.loads(text) if text else None
-    except ValueError:
-        body = None
-    if status < 400:
-        return body
-    if not isinstance(body, dict):
-        # Something between here and the server has answered.
-        body = {"status": status, "code": "", "detail": reason, "retryable": status in (429, 502, 503, 504)}
-        if retry_after is not None and retry_after.isdigit():
-            body["retryAfterMs"] = int(retry_after) * 1000
-    raise (LeaseLost if body.get("code") == "lease-lost" else Problem)(body)
+        return read(response.status, response.reason, text, response.getheader("Retry-After"))
