@@ -42,8 +42,10 @@ enum Command {
     Enqueue(commands::enqueue::Arguments),
     /// Shows jobs, and cancels, retries, changes or deletes them.
     Jobs(commands::jobs::Arguments),
-    /// Shows queues, and pauses and resumes them.
+    /// Shows queues, pauses and resumes them, and sets how many of their jobs may run at once.
     Queues(commands::queues::Arguments),
+    /// Shows who works the queues, and quiets, resumes and ends them.
+    Workers(commands::workers::Arguments),
     /// Follows what happens.
     Events(commands::events::Arguments),
     /// Shows and changes who is told of what happens, and sends again what did not arrive.
@@ -95,6 +97,7 @@ async fn run() -> ExitCode {
         Command::Enqueue(arguments) => commands::enqueue::run(arguments).await,
         Command::Jobs(arguments) => commands::jobs::run(arguments).await,
         Command::Queues(arguments) => commands::queues::run(arguments).await,
+        Command::Workers(arguments) => commands::workers::run(arguments).await,
         Command::Events(arguments) => commands::events::run(arguments).await,
         Command::Webhooks(arguments) => commands::webhooks::run(arguments).await,
         Command::Bulk(arguments) => commands::bulk::run(arguments).await,

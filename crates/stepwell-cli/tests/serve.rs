@@ -6,6 +6,7 @@ mod serving;
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -68,6 +69,57 @@ fn several_servers_on_one_postgres_database_share_their_jobs_and_tokens() {
         let (code, told) = serving.end("-TERM");
         assert_eq!(code, Some(0), "{told}");
     }
+}
+
+fn workers(place: &Path, store: &str, arguments: &[&str]) -> serde_json::Value {
+    let all = [&["workers"], arguments, &["--store", store, "--json"]].concat();
+    let (code, said, told) = ended(place, &all);
+    assert_eq!(code, 0, "{told}");
+    serde_json::from_str(&said).unwrap()
+}
+
+/// Operates a server from another process, which opens the store by itself.
+fn a_server_is_quieted_and_ended_from_elsewhere(store: &str, place: &Path) {
+    let serving = Serving::start_on(store, place, &["--demo", "--insecure-no-auth"]);
+    let pid = serving.child.id();
+    until("the server is on the list", || !workers(place, store, &["list"]).as_array().unwrap().is_empty());
+    let list = workers(place, store, &["list"]);
+    assert_eq!(
+        (&list[0]["type"], &list[0]["pid"], &list[0]["state"]),
+        (&"node".into(), &pid.into(), &"running".into())
+    );
+    let id = list[0]["id"].as_str().unwrap();
+    let digits = &id[id.len() - 8..];
+
+    assert_eq!(workers(place, store, &["quiet", digits])["desired"], "quiet");
+    until("it is quiet", || workers(place, store, &["get", digits])["state"] == "quiet");
+    let answer = serving.ask("POST", "/api/v1/jobs", "", r#"{"kind":"demo.steps","payload":{}}"#);
+    let path = format!("/api/v1/jobs/{}", body(&answer)["id"].as_str().unwrap());
+    assert_eq!(body(&serving.ask("GET", &path, "", ""))["state"], "pending");
+    assert_eq!(workers(place, store, &["resume", id])["desired"], "run");
+    until("the job ends", || body(&serving.ask("GET", &path, "", ""))["state"] == "completed");
+
+    assert_eq!(workers(place, store, &["terminate", id])["desired"], "terminate");
+    let (code, told) = serving.left();
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("ending, because an operator wants it"), "{told}");
+    assert_eq!(workers(place, store, &["list"]), serde_json::json!([]));
+    let (code, _, told) = ended(place, &["workers", "terminate", id, "--store", store]);
+    assert!(code == 3 && told.contains("no such worker"), "{code}: {told}");
+    let (code, _, told) = ended(place, &["workers", "get", "123", "--store", store]);
+    assert!(code == 2 && told.contains("too short"), "{code}: {told}");
+}
+
+#[test]
+fn a_server_on_a_file_is_quieted_and_ended_from_elsewhere() {
+    let place = place();
+    a_server_is_quieted_and_ended_from_elsewhere("sqlite:app.db", place.path());
+}
+
+#[test]
+fn a_server_on_postgres_is_quieted_and_ended_from_elsewhere() {
+    let (place, database) = (place(), stepwell_postgres_rig::Database::create().unwrap());
+    a_server_is_quieted_and_ended_from_elsewhere(&database.url(), place.path());
 }
 
 #[test]

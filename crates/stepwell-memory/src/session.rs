@@ -2,22 +2,61 @@
 
 use std::time::Duration;
 
-use stepwell_core::{Error, Name, Result, SessionId, Timestamp, session::Session, store::Row};
+use stepwell_core::{
+    Error, Name, Result, SessionId, Timestamp,
+    session::{Desired, Node, Session, SessionState},
+    store::Row,
+};
 
 use crate::state::{Lived, State};
 
 impl State {
-    pub(crate) fn open_session(&mut self, session: Session, expires_at: Timestamp) -> Result<()> {
-        if self.sessions.get(&session.id).is_some_and(|known| known.dead) {
+    pub(crate) fn open_session(&mut self, session: Session, now: Timestamp, ttl: Duration) -> Result<()> {
+        let known = self.sessions.get(&session.id);
+        if known.is_some_and(|known| known.dead) {
             return Err(Error::lease_lost());
         }
-        self.sessions.insert(session.id, Lived { session, expires_at, dead: false });
+        let (state, desired) = known.map(|known| (known.state, known.desired)).unwrap_or_default();
+        let (beat_at, expires_at) = (now, now + ttl);
+        self.sessions.insert(session.id, Lived { session, state, desired, beat_at, expires_at, dead: false });
         Ok(())
+    }
+    pub(crate) fn tell(&mut self, session: SessionId, state: SessionState) {
+        if let Some(lived) = self.sessions.get(&session).filter(|lived| !lived.dead) {
+            let told = Lived { state, ..lived.clone() };
+            self.sessions.insert(session, told);
+        }
+    }
+    pub(crate) fn want(&mut self, session: SessionId, desired: Desired) -> Result<Desired> {
+        let lived = self.sessions.get(&session).filter(|lived| !lived.dead);
+        let lived = lived.ok_or_else(|| Error::no_such("session", session.to_string()))?;
+        let desired = lived.desired.then(desired);
+        let wanted = Lived { desired, ..lived.clone() };
+        self.sessions.insert(session, wanted);
+        Ok(desired)
+    }
+    pub(crate) fn wanted(&self) -> Vec<(SessionId, Desired)> {
+        let live = self.sessions.iter().filter(|(_, lived)| !lived.dead);
+        live.map(|(id, lived)| (*id, lived.desired)).collect()
+    }
+    pub(crate) fn nodes(&self, now: Timestamp) -> Vec<Node> {
+        let node = |(id, lived): (&SessionId, &Lived)| Node {
+            session: lived.session.clone(),
+            state: lived.state,
+            desired: lived.desired,
+            beat_at: Some(lived.beat_at),
+            lost: lived.dead || lived.expires_at <= now,
+            running: self.owned_keys(*id).count() as u64,
+        };
+        let mut nodes: Vec<Node> = self.sessions.iter().map(node).collect();
+        nodes.sort_by_key(|node| node.session.started_at);
+        nodes
     }
     /// Whether the session is alive. One that is late, but not yet found dead, lives on: nobody took its jobs.
     pub(crate) fn beat(&mut self, session: SessionId, now: Timestamp, ttl: Duration) -> bool {
         let Some(lived) = self.sessions.get(&session).filter(|lived| !lived.dead) else { return false };
-        let beaten = Lived { expires_at: lived.expires_at.max(now + ttl), ..lived.clone() };
+        let expires_at = lived.expires_at.max(now + ttl);
+        let beaten = Lived { beat_at: now, expires_at, ..lived.clone() };
         self.sessions.insert(session, beaten);
         true
     }

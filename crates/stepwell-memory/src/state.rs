@@ -8,7 +8,7 @@ use stepwell_core::{
     job::Job,
     machine::LogLine,
     queue::Queue,
-    session::Session,
+    session::{Desired, Session, SessionState},
     setting::Setting,
     store::{
         Change, Element, Row,
@@ -44,6 +44,9 @@ pub(crate) struct EventRow {
 #[derive(Clone)]
 pub(crate) struct Lived {
     pub(crate) session: Session,
+    pub(crate) state: SessionState,
+    pub(crate) desired: Desired,
+    pub(crate) beat_at: Timestamp,
     pub(crate) expires_at: Timestamp,
     /// Final, although the row stays until the session owns nothing any more.
     pub(crate) dead: bool,

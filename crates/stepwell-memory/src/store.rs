@@ -10,7 +10,7 @@ use stepwell_core::{
     machine::{LogLine, NewJob},
     queue::{Queue, QueueChange},
     retention::Retention,
-    session::{Beat, Session},
+    session::{Beat, Desired, Node, Session, SessionState},
     setting::{PutSetting, Setting, Settings, SettingsRequest},
     store::{
         Answer, Applied, ClaimRequest, ClaimedBatch, Count, Description, Element, Enqueued, EventPage,
@@ -93,10 +93,22 @@ impl Store for Memory {
     }
 
     fn open_session(&self, session: Session) -> Answer<'_, ()> {
-        self.write(move |tx| tx.state.open_session(session, tx.now + self.session_ttl))
+        self.write(move |tx| tx.state.open_session(session, tx.now, self.session_ttl))
     }
     fn beat(&self, session: SessionId) -> Result<Beat> {
         self.transact(|tx| Ok(Beat { alive: tx.state.beat(session, tx.now, self.session_ttl) }))
+    }
+    fn tell(&self, session: SessionId, state: SessionState) -> Answer<'_, ()> {
+        self.write(move |tx| {
+            tx.state.tell(session, state);
+            Ok(())
+        })
+    }
+    fn want(&self, session: SessionId, desired: Desired) -> Answer<'_, Desired> {
+        self.write(move |tx| {
+            tx.change.desired = true;
+            tx.state.want(session, desired)
+        })
     }
     fn close_session(&self, session: SessionId) -> Answer<'_, ()> {
         self.write(move |tx| {
@@ -140,6 +152,13 @@ impl Store for Memory {
     }
     fn sessions(&self) -> Answer<'_, Vec<Session>> {
         self.look(|state| state.live_sessions().cloned().collect())
+    }
+    fn wanted(&self) -> Answer<'_, Vec<(SessionId, Desired)>> {
+        self.look(State::wanted)
+    }
+    fn nodes(&self) -> Answer<'_, Vec<Node>> {
+        let now = self.clock.now();
+        self.look(move |state| state.nodes(now))
     }
     fn facts(&self, job: Job) -> Answer<'_, Facts> {
         let now = self.clock.now();

@@ -1,22 +1,42 @@
 -- name: insert
-INSERT INTO stepwell.session (id, node, started_at, expires_at, kinds, queues) VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO stepwell.session (id, node, started_at, expires_at, kinds, queues, about, beat_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 
 -- name: update
-UPDATE stepwell.session SET node = $2, expires_at = greatest(expires_at, $3), kinds = $4, queues = $5 WHERE id = $1
+UPDATE stepwell.session SET
+    node = $2, expires_at = greatest(expires_at, $3), kinds = $4, queues = $5, about = $6, beat_at = $7
+WHERE id = $1
+
+-- name: tell
+UPDATE stepwell.session SET state = $2 WHERE id = $1 AND NOT dead AND state <> $2
+
+-- name: desired
+SELECT desired FROM stepwell.session WHERE id = $1 AND NOT dead FOR NO KEY UPDATE
+
+-- name: want
+UPDATE stepwell.session SET desired = $2, desired_n = desired_n + 1 WHERE id = $1
+
+-- name: wanted
+SELECT id, desired FROM stepwell.session WHERE NOT dead
 
 -- name: is_dead
 SELECT dead FROM stepwell.session WHERE id = $1 FOR UPDATE
 
 -- name: beat
 -- Never touches a session that was found dead: that is final.
-UPDATE stepwell.session SET expires_at = greatest(expires_at, $2) WHERE id = $1 AND NOT dead
+UPDATE stepwell.session SET expires_at = greatest(expires_at, $2), beat_at = $3 WHERE id = $1 AND NOT dead
 
 -- name: is_alive
 -- The lock keeps a session from being found dead while it claims. Beats do not need it, and are not held up by it.
 SELECT 1 FROM stepwell.session WHERE id = $1 AND NOT dead FOR KEY SHARE
 
 -- name: live
-SELECT id, node, started_at, kinds, queues FROM stepwell.session WHERE NOT dead ORDER BY n
+SELECT id, node, started_at, kinds, queues, about FROM stepwell.session WHERE NOT dead ORDER BY n
+
+-- name: nodes
+SELECT id, node, started_at, kinds, queues, about, state, desired, beat_at, dead OR expires_at <= $1,
+    (SELECT count(*) FROM stepwell.job WHERE job.session = session.id)
+FROM stepwell.session session ORDER BY n
 
 -- name: all
 SELECT id, node, expires_at, dead FROM stepwell.session ORDER BY n

@@ -101,8 +101,9 @@ fn record(
     conn.connect()?;
     sample(conn, clock)?;
     conn.run(BEGIN)?;
-    let expires_at = (clock.now() + ttl).as_micros();
-    let beaten = conn.execute(sql!("session", "beat"), &[&Uuid::from(session), &expires_at])?;
+    let now = clock.now();
+    let (expires_at, now) = ((now + ttl).as_micros(), now.as_micros());
+    let beaten = conn.execute(sql!("session", "beat"), &[&Uuid::from(session), &expires_at, &now])?;
     conn.run("COMMIT")?;
     Ok(Beat { alive: beaten > 0 })
 }

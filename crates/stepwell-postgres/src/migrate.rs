@@ -21,7 +21,7 @@ struct Migration {
 }
 
 /// All of them, in order. One that was released is never edited.
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration {
         version: 1,
         name: "initial",
@@ -50,6 +50,12 @@ const MIGRATIONS: [Migration; 5] = [
         version: 5,
         name: "open_day",
         text: include_str!("../migrations/0005_open_day.sql"),
+        compatible: true,
+    },
+    Migration {
+        version: 6,
+        name: "nodes",
+        text: include_str!("../migrations/0006_nodes.sql"),
         compatible: true,
     },
 ];

@@ -17,7 +17,7 @@ use stepwell_core::{
     limits,
     machine::LogLine,
     queue::Queue,
-    session::Session,
+    session::{Desired, Node, Session},
     setting::{Setting, Settings, SettingsRequest},
     store::{Count, Element, inbox::InboxOutcome},
     time::Stopwatch,
@@ -304,6 +304,12 @@ impl Reader {
     }
     pub(crate) fn sessions(&mut self) -> Result<Vec<Session>> {
         session::decode_all(&self.query(session::READ, sql!("session", "live"), &[])?)
+    }
+    pub(crate) fn wanted(&mut self) -> Result<Vec<(SessionId, Desired)>> {
+        session::decode_wanted(&self.query(session::READ, sql!("session", "wanted"), &[])?)
+    }
+    pub(crate) fn nodes(&mut self, now: Timestamp) -> Result<Vec<Node>> {
+        session::decode_nodes(&self.query(session::READ, sql!("session", "nodes"), &[&now.as_micros()])?)
     }
     pub(crate) fn facts(&mut self, job: &Job, now: Timestamp) -> Result<Facts> {
         const COUNT: &str = "count jobs";

@@ -9,11 +9,15 @@ use std::{
 };
 
 use foldhash::HashMap;
-use stepwell_core::{Clock, Error, Name, Result, SessionId, Timestamp, session::Session};
+use stepwell_core::{
+    Clock, Error, Name, Result, SessionId, Timestamp,
+    session::{About, Desired, Node, Session, SessionState},
+};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::{
+    connection::Param,
     ledger::{Ledger, get},
     sql::sql,
 };
@@ -72,23 +76,40 @@ impl Ledger {
     pub(crate) fn open_session(&mut self, session: &Session, ttl: Duration) -> Result<()> {
         let kinds = serde_json::to_string(&session.kinds).map_err(Error::encode)?;
         let queues = serde_json::to_string(&session.queues).map_err(Error::encode)?;
+        let about = serde_json::to_string(&session.about).map_err(Error::encode)?;
         let id = Uuid::from(session.id);
-        let expires_at = (self.now + ttl).as_micros();
+        let (now, expires_at) = (self.now.as_micros(), (self.now + ttl).as_micros());
         let known = self.query_opt(STORE, sql!("session", "lock"), &[&id])?;
         if let Some(known) = known {
             if get::<bool>(&known, 1, STORE)? {
                 return Err(Error::lease_lost());
             }
             self.wrote = true;
-            let update = sql!("session", "update");
-            return self
-                .execute(STORE, update, &[&id, &session.node, &expires_at, &kinds, &queues])
-                .map(drop);
+            let params: [Param<'_>; 7] = [&id, &session.node, &expires_at, &kinds, &queues, &about, &now];
+            return self.execute(STORE, sql!("session", "update"), &params).map(drop);
         }
         self.wrote = true;
-        let params: [crate::connection::Param<'_>; 6] =
-            [&id, &session.node, &session.started_at.as_micros(), &expires_at, &kinds, &queues];
+        let started_at = session.started_at.as_micros();
+        let params: [Param<'_>; 8] =
+            [&id, &session.node, &started_at, &expires_at, &kinds, &queues, &about, &now];
         self.execute(STORE, sql!("session", "insert"), &params).map(drop)
+    }
+
+    /// Stores how a live session is.
+    pub(crate) fn tell(&mut self, session: SessionId, state: SessionState) -> Result<()> {
+        let params: [Param<'_>; 2] = [&Uuid::from(session), &i16::from(state.number())];
+        self.wrote |= self.execute(STORE, sql!("session", "tell"), &params)? > 0;
+        Ok(())
+    }
+    /// Stores what is wanted of a live session, and answers with it.
+    pub(crate) fn want(&mut self, session: SessionId, desired: Desired) -> Result<Desired> {
+        let id = Uuid::from(session);
+        let before = self.query_opt(STORE, sql!("session", "desired"), &[&id])?;
+        let before = before.ok_or_else(|| Error::no_such("session", session.to_string()))?;
+        let desired = desired_of(get(&before, 0, STORE)?).then(desired);
+        self.execute(STORE, sql!("session", "want"), &[&id, &i16::from(desired.number())])?;
+        (self.wrote, self.change.desired) = (true, true);
+        Ok(desired)
     }
 
     /// Marks a session dead: it claims nothing any more, and what it owns is reaped. Not if it has given a sign of life
@@ -146,12 +167,44 @@ impl Ledger {
 
 /// Decodes live sessions.
 pub(crate) fn decode_all(rows: &[Row]) -> Result<Vec<Session>> {
-    let session = |row: &Row| {
-        let kinds: Vec<(Name, u64)> = serde_json::from_str(get(row, 3, READ)?).map_err(Error::decode)?;
-        let queues: Vec<(Name, usize)> = serde_json::from_str(get(row, 4, READ)?).map_err(Error::decode)?;
-        let (id, started_at) = (SessionId::from(get::<Uuid>(row, 0, READ)?), get(row, 2, READ)?);
-        let started_at = Timestamp::from_micros(started_at);
-        Ok(Session { id, node: get(row, 1, READ)?, started_at, kinds, queues })
+    rows.iter().map(decode).collect()
+}
+
+fn decode(row: &Row) -> Result<Session> {
+    let kinds: Vec<(Name, u64)> = serde_json::from_str(get(row, 3, READ)?).map_err(Error::decode)?;
+    let queues: Vec<(Name, usize)> = serde_json::from_str(get(row, 4, READ)?).map_err(Error::decode)?;
+    let about = match get::<Option<&str>>(row, 5, READ)? {
+        Some(about) => serde_json::from_str(about).map_err(Error::decode)?,
+        None => About::default(),
     };
-    rows.iter().map(session).collect()
+    let (id, started_at) = (SessionId::from(get::<Uuid>(row, 0, READ)?), get(row, 2, READ)?);
+    let started_at = Timestamp::from_micros(started_at);
+    Ok(Session { id, node: get(row, 1, READ)?, started_at, kinds, queues, about })
+}
+
+/// Decodes sessions as others see them.
+pub(crate) fn decode_nodes(rows: &[Row]) -> Result<Vec<Node>> {
+    let node = |row: &Row| {
+        let state: i16 = get(row, 6, READ)?;
+        Ok(Node {
+            session: decode(row)?,
+            state: SessionState::of_number(u8::try_from(state).unwrap_or_default()),
+            desired: desired_of(get(row, 7, READ)?),
+            beat_at: get::<Option<i64>>(row, 8, READ)?.map(Timestamp::from_micros),
+            lost: get(row, 9, READ)?,
+            running: get::<i64>(row, 10, READ)?.unsigned_abs(),
+        })
+    };
+    rows.iter().map(node).collect()
+}
+
+/// Decodes what is wanted of sessions.
+pub(crate) fn decode_wanted(rows: &[Row]) -> Result<Vec<(SessionId, Desired)>> {
+    let wanted =
+        |row: &Row| Ok((SessionId::from(get::<Uuid>(row, 0, READ)?), desired_of(get(row, 1, READ)?)));
+    rows.iter().map(wanted).collect()
+}
+
+fn desired_of(number: i16) -> Desired {
+    Desired::of_number(u8::try_from(number).unwrap_or_default())
 }

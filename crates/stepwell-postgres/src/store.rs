@@ -16,7 +16,7 @@ use stepwell_core::{
     machine::{LogLine, NewJob},
     queue::{Queue, QueueChange},
     retention::Retention,
-    session::{Beat, Session},
+    session::{Beat, Desired, Node, Session, SessionState},
     setting::{PutSetting, Setting, Settings, SettingsRequest},
     store::{
         Answer, Applied, ClaimRequest, ClaimedBatch, Count, Description, Element, Enqueued, EventPage,
@@ -264,6 +264,12 @@ impl Store for Postgres {
             None => self.beats.beat(session),
         }
     }
+    fn tell(&self, session: SessionId, state: SessionState) -> Answer<'_, ()> {
+        Box::pin(self.write(move |ledger| ledger.step(|ledger| ledger.tell(session, state))))
+    }
+    fn want(&self, session: SessionId, desired: Desired) -> Answer<'_, Desired> {
+        Box::pin(self.write(move |ledger| ledger.step(|ledger| ledger.want(session, desired))))
+    }
     fn close_session(&self, session: SessionId) -> Answer<'_, ()> {
         Box::pin(self.write(move |ledger| {
             ledger.step(|ledger| {
@@ -312,6 +318,13 @@ impl Store for Postgres {
     }
     fn sessions(&self) -> Answer<'_, Vec<Session>> {
         self.read(Reader::sessions)
+    }
+    fn wanted(&self) -> Answer<'_, Vec<(SessionId, Desired)>> {
+        self.read(Reader::wanted)
+    }
+    fn nodes(&self) -> Answer<'_, Vec<Node>> {
+        let now = self.clock.now();
+        self.read(move |reader| reader.nodes(now))
     }
     fn facts(&self, job: Job) -> Answer<'_, Facts> {
         let now = self.clock.now();

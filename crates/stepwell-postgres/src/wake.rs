@@ -50,6 +50,7 @@ impl News {
             ready: news.ready || change.ready,
             due: news.due.into_iter().chain(change.due).min(),
             cancelling: news.cancelling || change.cancelling,
+            desired: news.desired || change.desired,
             events: news.events || change.events,
             foreign: false,
         };
@@ -63,7 +64,10 @@ impl News {
 
 /// A change as it is told: who tells it, what it is, and how far the log goes.
 fn encode(node: &str, change: Change, head: u64) -> String {
-    let bits = u8::from(change.ready) | u8::from(change.cancelling) << 1 | u8::from(change.events) << 2;
+    let bits = u8::from(change.ready)
+        | u8::from(change.cancelling) << 1
+        | u8::from(change.events) << 2
+        | u8::from(change.desired) << 3;
     let due = change.due.map_or_else(String::new, |due| due.as_micros().to_string());
     format!("{node} {bits} {due} {head}")
 }
@@ -78,6 +82,7 @@ fn decode(text: &str) -> Option<(&str, Change, u64)> {
         ready: bits & 1 != 0,
         due,
         cancelling: bits & 2 != 0,
+        desired: bits & 8 != 0,
         events: bits & 4 != 0,
         foreign: false,
     };
@@ -132,6 +137,8 @@ struct Ear {
     /// Whether it has heard anything, if only itself.
     hears: bool,
     looked: Look,
+    /// How often something was wanted of the sessions that there were at the last look.
+    desired_n: i64,
 }
 
 /// The two statements, as they are sent.
@@ -167,7 +174,7 @@ impl Ear {
         let process: i32 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
         let (channel, pooled) = (target.schema.clone(), target.is_pooled());
         let node = format!("{}-{process}", std::process::id());
-        let ear = Self { client, heard, channel, node, pooled, hears: false, looked };
+        let ear = Self { client, heard, channel, node, pooled, hears: false, looked, desired_n: 0 };
         if !pooled {
             let listen = format!("LISTEN {}", ear.channel);
             timeout(ANSWER_MAX, ear.client.batch_execute(&listen)).await.map_err(|_| Failure::Late)??;
@@ -237,11 +244,19 @@ impl Ear {
         let looking = self.client.query_typed(&self.looked.look, &[]);
         let rows = timeout(ANSWER_MAX, looking).await.map_err(|_| Failure::Late)??;
         let Some(row) = rows.first() else { return Ok(()) };
-        let (head, inbox): (i64, bool) = (row.try_get(0)?, row.try_get(1)?);
+        let (head, inbox, desired_n): (i64, bool, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         let head = head.cast_unsigned();
         let known = state.head.fetch_max(head, Ordering::SeqCst);
         let grown = head > known;
-        state.announce(Change { ready: grown, due: None, cancelling: grown, events: grown, foreign: inbox });
+        let desired = std::mem::replace(&mut self.desired_n, desired_n) != desired_n;
+        state.announce(Change {
+            ready: grown,
+            due: None,
+            cancelling: grown,
+            desired,
+            events: grown,
+            foreign: inbox,
+        });
         Ok(())
     }
 
@@ -266,6 +281,7 @@ mod tests {
             Change { ready: true, ..Change::default() },
             Change { due, cancelling: true, ..Change::default() },
             Change { events: true, due, ready: true, ..Change::default() },
+            Change { desired: true, ..Change::default() },
         ] {
             assert_eq!(decode(&encode("7-8", change, 9)), Some(("7-8", change, 9)));
         }

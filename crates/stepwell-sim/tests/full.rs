@@ -68,6 +68,7 @@ fn claim(store: &Sqlite, at_most: usize) -> Vec<Claimed> {
         started_at: Timestamp::from_micros(1),
         kinds: vec![("k".into(), plan_ref.generation)],
         queues: vec![("default".into(), 10)],
+        about: stepwell_core::session::About::default(),
     };
     wait(store.open_session(opened)).unwrap();
     let request = ClaimRequest {

@@ -82,6 +82,7 @@ impl Life {
             started_at: Timestamp::from_micros(1),
             kinds: vec![("k".into(), plan_ref.generation)],
             queues: vec![("default".into(), 10)],
+            about: stepwell_core::session::About::default(),
         };
         self.insist(|| wait(store.open_session(opened.clone())))?;
         let plans = Arc::new(vec![WorkedPlan { spec: Arc::new(plan), plan_ref }]);

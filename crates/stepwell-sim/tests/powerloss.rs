@@ -237,6 +237,7 @@ impl Crowd {
             started_at: Timestamp::from_micros(1),
             kinds: vec![("k".into(), plan_ref.generation)],
             queues: vec![("default".into(), 10)],
+            about: stepwell_core::session::About::default(),
         };
         wait(self.store.open_session(session)).unwrap();
         let plans = Arc::new(vec![WorkedPlan { spec: Arc::new(plan), plan_ref }]);

@@ -1,8 +1,9 @@
 -- name: insert
-INSERT INTO sw_session (n, id, slot, pid, node, started_at, kinds, queues) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+INSERT INTO sw_session (n, id, slot, pid, node, started_at, kinds, queues, about)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
 
 -- name: update
-UPDATE sw_session SET node = ?2, kinds = ?3, queues = ?4 WHERE id = ?1
+UPDATE sw_session SET node = ?2, kinds = ?3, queues = ?4, about = ?5 WHERE id = ?1
 
 -- name: free_slot
 -- The lowest slot of the side file that no session has.
@@ -23,7 +24,24 @@ SELECT n FROM sw_session WHERE id = ?1
 SELECT id FROM sw_session WHERE n = ?1
 
 -- name: live
-SELECT id, node, started_at, kinds, queues FROM sw_session WHERE dead = 0 ORDER BY n
+SELECT id, node, started_at, kinds, queues, about FROM sw_session WHERE dead = 0 ORDER BY n
+
+-- name: nodes
+SELECT id, node, started_at, kinds, queues, about, state, desired, slot, dead,
+    (SELECT count(*) FROM sw_job WHERE session = sw_session.n)
+FROM sw_session ORDER BY n
+
+-- name: tell
+UPDATE sw_session SET state = ?2 WHERE id = ?1 AND dead = 0 AND state <> ?2
+
+-- name: desired
+SELECT desired FROM sw_session WHERE id = ?1 AND dead = 0
+
+-- name: want
+UPDATE sw_session SET desired = ?2 WHERE id = ?1
+
+-- name: wanted
+SELECT id, desired FROM sw_session WHERE dead = 0
 
 -- name: all
 SELECT id, slot, node, dead FROM sw_session ORDER BY n

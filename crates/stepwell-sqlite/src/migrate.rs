@@ -15,10 +15,11 @@ struct Migration {
 }
 
 /// All of them, in order. One that was released is never edited.
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     Migration { version: 1, name: "initial", text: include_str!("../migrations/0001_initial.sql") },
     Migration { version: 2, name: "settings", text: include_str!("../migrations/0002_settings.sql") },
     Migration { version: 3, name: "queue_limits", text: include_str!("../migrations/0003_queue_limits.sql") },
+    Migration { version: 4, name: "nodes", text: include_str!("../migrations/0004_nodes.sql") },
 ];
 
 impl Migration {

@@ -17,7 +17,7 @@ use stepwell_core::{
     limits,
     machine::LogLine,
     queue::Queue,
-    session::Session,
+    session::{Desired, Node, Session},
     setting::{Setting, Settings, SettingsRequest},
     store::{Count, Element, inbox::InboxOutcome},
 };
@@ -247,6 +247,12 @@ impl Reader {
     }
     pub(crate) fn sessions(&mut self) -> Result<Vec<Session>> {
         session::live(&self.conn).map_err(error::of("read the sessions"))
+    }
+    pub(crate) fn wanted(&mut self) -> Result<Vec<(SessionId, Desired)>> {
+        session::wanted(&self.conn).map_err(error::of("read the sessions"))
+    }
+    pub(crate) fn nodes(&mut self) -> Result<Vec<(Node, u32)>> {
+        session::nodes(&self.conn).map_err(error::of("read the sessions"))
     }
     pub(crate) fn facts(&mut self, job: &Job, now: Timestamp) -> Result<Facts> {
         let sessions = self.sessions()?;

@@ -14,8 +14,11 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, params};
-use stepwell_core::{Error, Result, SessionId, Timestamp, session::Session};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use stepwell_core::{
+    Error, Result, SessionId, Timestamp,
+    session::{About, Desired, Node, Session, SessionState},
+};
 
 use crate::{error, ledger::Ledger, live::Live, lock::beside, sql::sql, tables};
 
@@ -99,6 +102,15 @@ impl Sessions {
         }
     }
 
+    /// Adds to a session what its signs of life say.
+    pub(crate) fn look_at(&self, node: &mut Node, slot: u32, live: &Live, now: Timestamp) {
+        let (time, id) = (live.time(), node.session.id);
+        let beat = live.last_beat(id, slot).filter(|beat| *beat <= time);
+        node.beat_at = beat.map(|beat| now - (time - beat));
+        let is_fresh = beat.is_some_and(|beat| time - beat < self.ttl);
+        node.lost |= !is_fresh || self.is_gone(id);
+    }
+
     /// Whether a session whose process may be there is dead: without a fresh heartbeat, and still without one at a
     /// second look, a third of its life later, after the write lock was ours once more, whether or not there was
     /// anything to write. A machine that slept, or a file that was locked for long, thus buries nobody who is about to
@@ -131,6 +143,7 @@ impl Ledger {
     pub(crate) fn open_session(&mut self, session: &Session) -> Result<()> {
         let kinds = serde_json::to_string(&session.kinds).map_err(Error::encode)?;
         let queues = serde_json::to_string(&session.queues).map_err(Error::encode)?;
+        let about = serde_json::to_string(&session.about).map_err(Error::encode)?;
         match self.known_sessions()?.iter().find(|known| known.id == session.id) {
             Some(known) if known.dead => return Err(Error::lease_lost()),
             Some(_) => {
@@ -138,7 +151,7 @@ impl Ledger {
                 let id = &session.id.as_bytes()[..];
                 let update = || {
                     let mut statement = self.conn.prepare_cached(sql!("session", "update"))?;
-                    statement.execute(params![id, session.node, kinds, queues])
+                    statement.execute(params![id, session.node, kinds, queues, about])
                 };
                 return update().map(drop).map_err(error::of("store a session"));
             }
@@ -159,9 +172,36 @@ impl Ledger {
                 session.started_at.as_micros(),
                 kinds,
                 queues,
+                about,
             ])
         };
         insert().map(drop).map_err(error::of("store a session"))
+    }
+
+    /// Stores how a live session is.
+    pub(crate) fn tell(&mut self, session: SessionId, state: SessionState) -> Result<()> {
+        let tell = || {
+            let mut statement = self.conn.prepare_cached(sql!("session", "tell"))?;
+            statement.execute(params![&session.as_bytes()[..], state.number()])
+        };
+        self.wrote |= tell().map_err(error::of("store the state of a session"))? > 0;
+        Ok(())
+    }
+    /// Stores what is wanted of a live session, and answers with it.
+    pub(crate) fn want(&mut self, session: SessionId, desired: Desired) -> Result<Desired> {
+        let id = &session.as_bytes()[..];
+        let read = || {
+            let mut statement = self.conn.prepare_cached(sql!("session", "desired"))?;
+            statement.query_row([id], |row| row.get::<_, u8>(0)).optional()
+        };
+        let before = read().map_err(error::of("look up a session"))?;
+        let before = before.ok_or_else(|| Error::no_such("session", session.to_string()))?;
+        let desired = Desired::of_number(before).then(desired);
+        let want =
+            || self.conn.prepare_cached(sql!("session", "want"))?.execute(params![id, desired.number()]);
+        want().map_err(error::of("store what is wanted of a session"))?;
+        (self.wrote, self.change.desired) = (true, true);
+        Ok(desired)
     }
 
     /// Marks a session dead: it claims nothing any more, and what it owns is reaped.
@@ -204,14 +244,43 @@ impl Ledger {
 /// The live sessions.
 pub(crate) fn live(conn: &Connection) -> rusqlite::Result<Vec<Session>> {
     let mut statement = conn.prepare_cached(sql!("session", "live"))?;
-    let sessions = statement.query_map([], |row| {
-        Ok(Session {
-            id: SessionId::from_bytes(row.get(0)?),
-            node: row.get(1)?,
-            started_at: Timestamp::from_micros(row.get(2)?),
-            kinds: tables::row::json(3, row.get_ref(3)?.as_str()?)?,
-            queues: tables::row::json(4, row.get_ref(4)?.as_str()?)?,
-        })
-    })?;
+    let sessions = statement.query_map([], session)?;
     sessions.collect::<rusqlite::Result<Vec<_>>>()
+}
+
+fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
+    let about: Option<String> = row.get(5)?;
+    Ok(Session {
+        id: SessionId::from_bytes(row.get(0)?),
+        node: row.get(1)?,
+        started_at: Timestamp::from_micros(row.get(2)?),
+        kinds: tables::row::json(3, row.get_ref(3)?.as_str()?)?,
+        queues: tables::row::json(4, row.get_ref(4)?.as_str()?)?,
+        about: about.map_or_else(|| Ok(About::default()), |about| tables::row::json(5, &about))?,
+    })
+}
+
+/// What is wanted of each live session.
+pub(crate) fn wanted(conn: &Connection) -> rusqlite::Result<Vec<(SessionId, Desired)>> {
+    let mut statement = conn.prepare_cached(sql!("session", "wanted"))?;
+    let wanted = statement
+        .query_map([], |row| Ok((SessionId::from_bytes(row.get(0)?), Desired::of_number(row.get(1)?))))?;
+    wanted.collect()
+}
+
+/// All sessions as the file has them, each with its slot. Of their signs of life it knows nothing.
+pub(crate) fn nodes(conn: &Connection) -> rusqlite::Result<Vec<(Node, u32)>> {
+    let mut statement = conn.prepare_cached(sql!("session", "nodes"))?;
+    let nodes = statement.query_map([], |row| {
+        let node = Node {
+            session: session(row)?,
+            state: SessionState::of_number(row.get(6)?),
+            desired: Desired::of_number(row.get(7)?),
+            beat_at: None,
+            lost: row.get(9)?,
+            running: row.get::<_, i64>(10)?.unsigned_abs(),
+        };
+        Ok((node, row.get(8)?))
+    })?;
+    nodes.collect()
 }

@@ -15,7 +15,7 @@ use stepwell_core::{
     machine::{LogLine, NewJob},
     queue::{Queue, QueueChange},
     retention::Retention,
-    session::{Beat, Session},
+    session::{Beat, Desired, Node, Session, SessionState},
     setting::{PutSetting, Setting, Settings, SettingsRequest},
     store::{
         Answer, Applied, ClaimRequest, ClaimedBatch, Count, Description, Element, Enqueued, EventPage,
@@ -322,6 +322,12 @@ impl Store for Sqlite {
             None => self.live.beat(session),
         }
     }
+    fn tell(&self, session: SessionId, state: SessionState) -> Answer<'_, ()> {
+        Box::pin(self.write(move |ledger| ledger.step(|ledger| ledger.tell(session, state))))
+    }
+    fn want(&self, session: SessionId, desired: Desired) -> Answer<'_, Desired> {
+        Box::pin(self.write(move |ledger| ledger.step(|ledger| ledger.want(session, desired))))
+    }
     fn close_session(&self, session: SessionId) -> Answer<'_, ()> {
         Box::pin(self.close_session_in_steps(session))
     }
@@ -361,6 +367,17 @@ impl Store for Sqlite {
     }
     fn sessions(&self) -> Answer<'_, Vec<Session>> {
         self.read(Reader::sessions)
+    }
+    fn wanted(&self) -> Answer<'_, Vec<(SessionId, Desired)>> {
+        self.read(Reader::wanted)
+    }
+    fn nodes(&self) -> Answer<'_, Vec<Node>> {
+        let (sessions, live, now) = (self.sessions.clone(), self.live.clone(), self.clock.now());
+        self.read(move |reader| {
+            let mut nodes = reader.nodes()?;
+            nodes.iter_mut().for_each(|(node, slot)| sessions.look_at(node, *slot, &live, now));
+            Ok(nodes.into_iter().map(|(node, _)| node).collect())
+        })
     }
     fn facts(&self, job: Job) -> Answer<'_, Facts> {
         let now = self.clock.now();

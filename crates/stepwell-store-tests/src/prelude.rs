@@ -15,7 +15,7 @@ pub(crate) use stepwell_core::{
     queue::{Queue, QueueChange},
     retention::{Keep, Retention},
     schedule::When,
-    session::Session,
+    session::{About, Desired, Node, Session, SessionState},
     store::{
         Count, JobFilter, Lane, Order, PageRequest,
         inbox::{InboxEntry, InboxOutcome},

@@ -384,7 +384,15 @@ macro_rules! cases {
                 what_a_closed_session_still_owned_is_reaped
                 an_owner_whose_session_died_still_owns_what_nobody_took
                 many_jobs_of_a_dead_session_take_several_passes
-                a_claim_holds_no_more_than_its_limit;
+                a_claim_holds_no_more_than_its_limit
+                a_node_shows_what_it_is_and_what_it_runs
+                a_node_shows_its_last_sign_of_life
+                a_node_is_listed_until_its_jobs_are_taken_back
+                what_is_wanted_of_a_session_is_kept_and_told
+                a_wish_to_end_is_not_taken_back
+                nothing_is_wanted_of_the_dead
+                a_session_says_how_it_is
+                a_session_that_says_anew_what_it_works_is_wanted_as_before;
             settings:
                 a_record_is_kept_as_it_was_written
                 records_are_listed_by_key_page_by_page

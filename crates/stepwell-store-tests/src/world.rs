@@ -205,6 +205,7 @@ impl World {
             started_at: self.now(),
             kinds: plans.iter().map(|plan| (plan.spec.kind.clone(), plan.plan_ref.generation)).collect(),
             queues: queues.iter().map(|queue| (Name::from(*queue), 10)).collect(),
+            about: stepwell_core::session::About::default(),
         };
         let worker = Worker {
             session: session.id,

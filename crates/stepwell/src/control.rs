@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stepwell_core::{
-    Error, Job as JobRecord, JobId, JobState, Json, Name, Result,
+    Error, Job as JobRecord, JobId, JobState, Json, Name, Result, SessionId,
     explain::{self, Explanation},
     lease::Fence,
     limits,
@@ -11,7 +11,7 @@ use stepwell_core::{
     plan::PlanSpec,
     queue::{Queue, QueueChange},
     retention::Retention,
-    session::Session,
+    session::{Desired, Node, Session},
     store::{Applied, Count, JobFilter, Page, PageRequest, Request},
 };
 
@@ -192,6 +192,25 @@ impl Stepwell {
     /// If the store fails.
     pub async fn sessions(&self) -> Result<Vec<Session>> {
         self.engine.store.sessions().await
+    }
+    /// The processes that work this queue, and the programs that do so through one of them: where they are, how they
+    /// are, and how much they run. Those that are lost are among them until their jobs are taken back.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn nodes(&self) -> Result<Vec<Node>> {
+        self.engine.store.nodes().await
+    }
+    /// Tells a process, wherever it runs, to claim nothing more, to claim again, or to end. It hears of it within a
+    /// second, and says how it is in [`nodes`](Self::nodes): quiet, running, or stopping. A process that is to end
+    /// claims nothing more, and resolves [`Workers::terminated`](crate::Workers::terminated).
+    ///
+    /// Answers with what is wanted of it from now on: an end is not taken back.
+    ///
+    /// # Errors
+    /// If there is no such live process, or the store fails.
+    pub async fn want(&self, node: SessionId, desired: Desired) -> Result<Desired> {
+        self.engine.store.want(node, desired).await
     }
     /// The payload of a job, as it was written.
     ///

@@ -82,7 +82,7 @@ pub use stepwell_core::{
     queue::Queue,
     retention::{Keep, Retention},
     schedule::When,
-    session::Session,
+    session::{Desired, Node, Session, SessionState},
     setting::{Expected, Setting, Settings},
     store::{Count, Description, JobFilter, Order, Page, PageRequest},
 };

@@ -41,6 +41,12 @@ impl Workers {
     pub async fn drain(&self, grace: Duration) -> bool {
         self.engine.drain(grace).await
     }
+    /// Resolves when somebody wants this process to end: by [`Stepwell::want`], from whatever process on the same
+    /// store. Nothing more is claimed from then on. What follows is up to the application: most often
+    /// [`shutdown`](Self::shutdown), and the end.
+    pub async fn terminated(&self) {
+        self.engine.terminated().await;
+    }
     /// How many jobs run now.
     pub fn running(&self) -> usize {
         self.engine.flights.running()

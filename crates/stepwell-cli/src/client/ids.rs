@@ -14,6 +14,7 @@ pub(crate) struct Ids {
 pub(crate) const JOBS: Ids = Ids { path: "/api/v1/jobs", noun: "job" };
 pub(crate) const BULK: Ids = Ids { path: "/api/v1/bulk-operations", noun: "bulk operation" };
 pub(crate) const DELIVERIES: Ids = Ids { path: "/api/v1/deliveries", noun: "delivery" };
+pub(crate) const WORKERS: Ids = Ids { path: "/api/v1/workers", noun: "worker" };
 pub(crate) const WEBHOOKS: Ids = Ids { path: "/api/v1/webhooks", noun: "webhook" };
 
 /// Digits that are enough to look for.

@@ -14,7 +14,7 @@ mod session;
 mod target;
 mod there;
 
-pub(crate) use ids::{BULK, DELIVERIES, JOBS, WEBHOOKS};
+pub(crate) use ids::{BULK, DELIVERIES, JOBS, WEBHOOKS, WORKERS};
 pub(crate) use requests::{Client, Query, query, segment};
 pub(crate) use session::Session;
 pub(crate) use target::{Target, Told};

@@ -17,3 +17,4 @@ pub(crate) mod tokens;
 pub(crate) mod top;
 pub(crate) mod version;
 pub(crate) mod webhooks;
+pub(crate) mod workers;

@@ -99,6 +99,7 @@ impl Session {
                     Some(event) => self.hear(&event),
                     None => return Err(Failure::to("follow the jobs", "the store was closed")),
                 },
+                () = self.workers.terminated() => return Ok(INTERRUPTED),
                 _ = glances.tick(), if until_idle => {
                     let counts = self.stepwell.counts().await.failed_to("count the jobs")?;
                     if counts.iter().any(|count| !count.state.is_terminal() && count.n > 0) {

@@ -179,6 +179,7 @@ impl Session {
                     }
                     None => return Err(Failure::to("follow the jobs", "the store was closed")),
                 },
+                () = self.workers.terminated() => return Ok(INTERRUPTED),
                 _ = ticks.tick() => {
                     self.view.tick();
                     if reported || !jobs::is_idle(&self.stepwell).await.failed_to("count the jobs")? {

@@ -9,9 +9,9 @@ use super::{clean, field, short, text_of};
 pub(crate) fn tint(state: &str) -> Style {
     match state {
         "completed" | "delivered" => Style::new().green(),
-        "failed" => Style::new().red(),
+        "failed" | "lost" => Style::new().red(),
         "running" | "sending" => Style::new().cyan(),
-        "cancelling" | "cancelled" | "paused" | "disabled" => Style::new().yellow(),
+        "cancelling" | "cancelled" | "paused" | "disabled" | "quiet" | "stopping" => Style::new().yellow(),
         _ => Style::new(),
     }
 }

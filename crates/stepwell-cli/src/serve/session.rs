@@ -64,8 +64,13 @@ pub(crate) async fn run(options: Options) -> Result<u8, Failure> {
         );
     }
 
-    interrupts.next().await;
-    eprintln!("stepwell: ending: requests and phases that are under way may end; another signal shortens it");
+    let why = tokio::select! {
+        () = interrupts.next() => "",
+        () = workers.terminated() => ", because an operator wants it",
+    };
+    eprintln!(
+        "stepwell: ending{why}: requests and phases that are under way may end; another signal shortens it"
+    );
     let begun = Stopwatch::start();
     let ending = async {
         // Beside each other, within one time; the store stays open for both.

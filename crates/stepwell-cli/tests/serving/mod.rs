@@ -104,8 +104,12 @@ impl Serving {
             Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success()
         );
     }
-    pub fn end(mut self, signal: &str) -> (Option<i32>, String) {
+    pub fn end(self, signal: &str) -> (Option<i32>, String) {
         self.signal(signal);
+        self.left()
+    }
+    /// Its exit code and what it said, once it has ended by itself.
+    pub fn left(mut self) -> (Option<i32>, String) {
         let mut told = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
         (self.child.wait().unwrap().code(), told)

@@ -15,7 +15,7 @@ use crate::{
     plan::PlanSpec,
     queue::{Queue, QueueChange},
     retention::Retention,
-    session::{Beat, Session},
+    session::{Beat, Desired, Node, Session, SessionState},
     setting::{PutSetting, Setting, Settings, SettingsRequest},
     time::{Clock, Timestamp},
 };
@@ -38,6 +38,8 @@ pub struct Change {
     pub due: Option<Timestamp>,
     /// A running job was asked to stop.
     pub cancelling: bool,
+    /// Something else is wanted of a session.
+    pub desired: bool,
     /// Events were appended.
     pub events: bool,
     /// Another process, or another connection, wrote: anything may have changed, the inbox included.
@@ -104,6 +106,10 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// If the beat could not be recorded.
     fn beat(&self, session: SessionId) -> Result<Beat>;
+    /// Says how a live session is; of no effect on another.
+    fn tell(&self, session: SessionId, state: SessionState) -> Answer<'_, ()>;
+    /// Wants something of a live session, and answers with what is wanted of it from now on.
+    fn want(&self, session: SessionId, desired: Desired) -> Answer<'_, Desired>;
     /// Ends a session that owns nothing any more; what it still owns is reaped like a dead session's.
     fn close_session(&self, session: SessionId) -> Answer<'_, ()>;
 
@@ -131,6 +137,10 @@ pub trait Store: Send + Sync + 'static {
     fn queues(&self) -> Answer<'_, Vec<Queue>>;
     /// The live sessions.
     fn sessions(&self) -> Answer<'_, Vec<Session>>;
+    /// What is wanted of each live session.
+    fn wanted(&self) -> Answer<'_, Vec<(SessionId, Desired)>>;
+    /// All sessions, those that are dead and still own something included, in the order in which they began.
+    fn nodes(&self) -> Answer<'_, Vec<Node>>;
     /// What bears on why a job is not running.
     fn facts(&self, job: Job) -> Answer<'_, Facts>;
     /// The jobs that a session owns, with the fence of each claim, and whether it was asked to stop.

@@ -79,6 +79,7 @@ pub(crate) fn table(hub: Option<Arc<Hub>>) -> OpenApiRouter<Arc<Hub>> {
         .on(Scope::QueuesRead, routes!(workers::get_worker))
         .on(Scope::Workers, routes!(workers::delete_worker))
         .on(Scope::QueuesManage, routes!(workers::quiet_worker))
+        .on(Scope::QueuesManage, routes!(workers::resume_worker))
         .on(Scope::QueuesManage, routes!(workers::terminate_worker))
         .on_unaudited(Scope::Workers, routes!(workers::beat))
         .on_unaudited(Scope::Workers, routes!(claims::claim))

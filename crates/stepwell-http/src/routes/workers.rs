@@ -6,16 +6,17 @@ use axum::{Json, extract::State};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use stepwell::{
-    Name, PhaseSpec, PlanSpec, SessionId,
-    remote::{Desired, Held, LeaseToken, NewRemoteWorker, RemoteWorker},
+    Desired, Name, Node, PhaseSpec, PlanSpec, SessionId, SessionState, is_internal,
+    remote::{Held, LeaseToken, NewRemoteWorker, RemoteWorker},
 };
 use utoipa::ToSchema;
 
 use super::aspects::Whole;
 use crate::{
-    access::{Caller, Grant},
+    access::{Caller, Grant, Scope},
     front::{Code, JsonBody, OptionalBody, Problem, Segment},
     hub::Hub,
+    shape::time,
 };
 
 /// A worker that registers.
@@ -86,14 +87,62 @@ pub(crate) struct WorkerView {
     id: SessionId,
     /// What people call it.
     name: String,
+    /// What it is.
+    r#type: WorkerType,
+    /// How it is.
+    state: StateName,
+    /// What is wanted of it.
+    desired: DesiredName,
+    /// How many jobs it runs.
+    running: u64,
+    /// How many it may run at once in all its queues; of a program that speaks HTTP, how many it may claim at once.
+    slots: u64,
     /// The queues that it works.
     #[schema(value_type = Vec<String>)]
     queues: BTreeSet<Name>,
     /// The kinds that it works.
     #[schema(value_type = Vec<String>)]
     kinds: BTreeSet<Name>,
-    /// What is wanted of it.
-    desired: DesiredName,
+    /// The machine that it runs on, if it said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
+    /// The number of its process there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    /// The version of Stepwell in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    /// Since when it works.
+    #[schema(format = DateTime)]
+    started_at: String,
+    /// Its last sign of life.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    last_heartbeat_at: Option<String>,
+}
+
+/// What a worker is.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum WorkerType {
+    /// A process that opens the store, such as a server.
+    Node,
+    /// A program that speaks HTTP with a server.
+    Http,
+}
+
+/// How a worker is.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum StateName {
+    /// It claims and runs jobs.
+    Running,
+    /// It claims nothing more.
+    Quiet,
+    /// It ends what it has, and then itself.
+    Stopping,
+    /// It gives no more signs of life: its jobs are run elsewhere.
+    Lost,
 }
 
 /// What is wanted of a worker.
@@ -118,10 +167,33 @@ impl From<Desired> for DesiredName {
     }
 }
 
-impl From<RemoteWorker> for WorkerView {
-    fn from(worker: RemoteWorker) -> Self {
-        let RemoteWorker { id, name, queues, kinds, desired } = worker;
-        Self { id, name, queues, kinds, desired: desired.into() }
+impl From<Node> for WorkerView {
+    fn from(node: Node) -> Self {
+        let state = match node.state {
+            _ if node.lost => StateName::Lost,
+            SessionState::Running => StateName::Running,
+            SessionState::Quiet => StateName::Quiet,
+            SessionState::Stopping => StateName::Stopping,
+        };
+        let Node { session, desired, beat_at, running, .. } = node;
+        let theirs = |name: &Name| !is_internal(name);
+        let queues = || session.queues.iter().filter(|(queue, _)| theirs(queue));
+        Self {
+            id: session.id,
+            name: session.node.clone(),
+            r#type: if session.about.remote { WorkerType::Http } else { WorkerType::Node },
+            state,
+            desired: desired.into(),
+            running,
+            slots: queues().map(|(_, slots)| *slots as u64).sum(),
+            queues: queues().map(|(queue, _)| queue.clone()).collect(),
+            kinds: session.kinds.iter().map(|(kind, _)| kind.clone()).filter(theirs).collect(),
+            host: session.about.host,
+            pid: session.about.pid,
+            version: session.about.version,
+            started_at: time(session.started_at),
+            last_heartbeat_at: beat_at.map(time),
+        }
     }
 }
 
@@ -159,7 +231,7 @@ pub(crate) async fn register_worker(
     Ok((StatusCode::CREATED, Json(Registered { id, lease_ms, heartbeat_ms: lease_ms / 3 })))
 }
 
-/// The workers that are registered at this server.
+/// The workers: processes that open the store, wherever they run, and programs that speak HTTP with one of them.
 #[utoipa::path(
     get, path = "/api/v1/workers", tag = "workers",
     responses((status = 200, description = "The workers", body = Whole<WorkerView>)),
@@ -167,11 +239,9 @@ pub(crate) async fn register_worker(
 pub(crate) async fn list_workers(
     State(hub): State<Arc<Hub>>,
     Caller(grant): Caller,
-) -> Json<Whole<WorkerView>> {
-    let all = hub.stepwell.remote_workers().list();
-    Json(Whole {
-        data: all.into_iter().filter(|worker| is_seen(&grant, worker)).map(WorkerView::from).collect(),
-    })
+) -> Result<Json<Whole<WorkerView>>, Problem> {
+    let all = hub.stepwell.nodes().await?.into_iter().map(WorkerView::from);
+    Ok(Json(Whole { data: all.filter(|worker| is_seen(&grant, &worker.queues, &worker.kinds)).collect() }))
 }
 
 /// A worker.
@@ -185,10 +255,10 @@ pub(crate) async fn get_worker(
     Caller(grant): Caller,
     Segment(id): Segment,
 ) -> Result<Json<WorkerView>, Problem> {
-    Ok(Json(find(&hub, &grant, &id)?.into()))
+    Ok(Json(look_up(&hub, &grant, &id).await?))
 }
 
-/// Ends a worker. What it still has is given back.
+/// Ends a worker that has registered at this server. What it still has is given back.
 #[utoipa::path(
     delete, path = "/api/v1/workers/{id}", tag = "workers",
     params(("id" = String, Path, description = "The worker's id", format = "uuid")),
@@ -204,7 +274,10 @@ pub(crate) async fn delete_worker(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Asks a worker to claim nothing more, and to end what it has. It is told with its next heartbeat.
+/// Asks a worker to claim nothing more, and to end what it has.
+///
+/// A process that opens the store hears of it within a second, wherever it runs, and that takes a token with the scope
+/// `admin`. A program that speaks HTTP hears of it with its next heartbeat.
 #[utoipa::path(
     post, path = "/api/v1/workers/{id}/quiet", tag = "workers",
     params(("id" = String, Path, description = "The worker's id", format = "uuid")),
@@ -215,10 +288,26 @@ pub(crate) async fn quiet_worker(
     Caller(grant): Caller,
     Segment(id): Segment,
 ) -> Result<Json<WorkerView>, Problem> {
-    want(&hub, &grant, &id, Desired::Quiet)
+    want(&hub, &grant, &id, Desired::Quiet).await
 }
 
-/// Asks a worker to give back what it has, and to end. It is told with its next heartbeat.
+/// Lets a quiet worker claim again.
+#[utoipa::path(
+    post, path = "/api/v1/workers/{id}/resume", tag = "workers",
+    params(("id" = String, Path, description = "The worker's id", format = "uuid")),
+    responses((status = 200, description = "The worker", body = WorkerView)),
+)]
+pub(crate) async fn resume_worker(
+    State(hub): State<Arc<Hub>>,
+    Caller(grant): Caller,
+    Segment(id): Segment,
+) -> Result<Json<WorkerView>, Problem> {
+    want(&hub, &grant, &id, Desired::Run).await
+}
+
+/// Asks a worker to end: it claims nothing more, and gives back what it cannot end within its grace.
+///
+/// As for `quiet`, a process that opens the store takes a token with the scope `admin`. It is not taken back.
 #[utoipa::path(
     post, path = "/api/v1/workers/{id}/terminate", tag = "workers",
     params(("id" = String, Path, description = "The worker's id", format = "uuid")),
@@ -229,29 +318,47 @@ pub(crate) async fn terminate_worker(
     Caller(grant): Caller,
     Segment(id): Segment,
 ) -> Result<Json<WorkerView>, Problem> {
-    want(&hub, &grant, &id, Desired::Terminate)
+    want(&hub, &grant, &id, Desired::Terminate).await
 }
 
-fn want(hub: &Hub, grant: &Grant, id: &str, desired: Desired) -> Result<Json<WorkerView>, Problem> {
-    let worker = find(hub, grant, id)?;
-    hub.stepwell.remote_workers().want(worker.id, desired)?;
-    Ok(Json(WorkerView::from(RemoteWorker { desired, ..worker })))
+async fn want(hub: &Hub, grant: &Grant, id: &str, desired: Desired) -> Result<Json<WorkerView>, Problem> {
+    let worker = look_up(hub, grant, id).await?;
+    if matches!(worker.r#type, WorkerType::Node) && !grant.allows(Scope::Admin) {
+        let detail = "the worker is a process that opens the store, which takes a token with the scope admin";
+        return Err(Problem::new(Code::ForbiddenScope, detail));
+    }
+    let wanted = hub.stepwell.want(worker.id, desired).await?;
+    if wanted != desired {
+        return Err(Problem::new(Code::ConflictState, "the worker was told to end, which is not taken back"));
+    }
+    Ok(Json(WorkerView { desired: wanted.into(), ..worker }))
 }
 
-/// A worker that the caller may know of.
-pub(super) fn find(hub: &Hub, grant: &Grant, id: &str) -> Result<RemoteWorker, Problem> {
-    let unknown = || Problem::new(Code::NotFound, "there is no such worker here; register it anew");
+/// A worker of whatever type that the caller may know of.
+async fn look_up(hub: &Hub, grant: &Grant, id: &str) -> Result<WorkerView, Problem> {
+    let unknown = || Problem::new(Code::NotFound, "there is no such worker");
     let id: SessionId = id.parse().map_err(|_| unknown())?;
-    let worker = hub.stepwell.remote_workers().get(id).map_err(|_| unknown())?;
-    match is_seen(grant, &worker) {
+    let found = hub.stepwell.nodes().await?.into_iter().find(|node| node.session.id == id);
+    let worker = found.map(WorkerView::from).ok_or_else(unknown)?;
+    match is_seen(grant, &worker.queues, &worker.kinds) {
         true => Ok(worker),
         false => Err(unknown()),
     }
 }
 
-fn is_seen(grant: &Grant, worker: &RemoteWorker) -> bool {
-    worker.queues.iter().all(|queue| grant.covers_queue(queue))
-        && worker.kinds.iter().all(|kind| grant.covers_kind(kind))
+/// A worker that has registered at this server, and that the caller may know of.
+pub(super) fn find(hub: &Hub, grant: &Grant, id: &str) -> Result<RemoteWorker, Problem> {
+    let unknown = || Problem::new(Code::NotFound, "there is no such worker here; register it anew");
+    let id: SessionId = id.parse().map_err(|_| unknown())?;
+    let worker = hub.stepwell.remote_workers().get(id).map_err(|_| unknown())?;
+    match is_seen(grant, &worker.queues, &worker.kinds) {
+        true => Ok(worker),
+        false => Err(unknown()),
+    }
+}
+
+fn is_seen(grant: &Grant, queues: &BTreeSet<Name>, kinds: &BTreeSet<Name>) -> bool {
+    queues.iter().all(|queue| grant.covers_queue(queue)) && kinds.iter().all(|kind| grant.covers_kind(kind))
 }
 
 /// A sign of life.

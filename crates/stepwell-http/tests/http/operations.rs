@@ -159,6 +159,7 @@ async fn every_operation_of_the_description_is_there_and_answers_as_it_says() {
         walk.post(operation, &[&lease], body).await;
     }
     walk.get("quiet_worker", &[&worker]).await;
+    walk.get("resume_worker", &[&worker]).await;
     walk.get("terminate_worker", &[&worker]).await;
     walk.get("delete_worker", &[&worker]).await;
 

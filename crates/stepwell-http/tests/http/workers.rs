@@ -244,6 +244,76 @@ async fn operators_quiet_and_end_workers() {
 }
 
 #[tokio::test]
+async fn a_quiet_worker_may_claim_again_and_says_itself_when_it_does_not() {
+    let (server, client) = serving().await;
+    let worker = registered(&client).await;
+    let path = format!("/api/v1/workers/{worker}");
+    client.bare(Method::POST, &format!("{path}/quiet")).await.expect(200);
+    assert_eq!(beat(&client, &worker, &[]).await["desired"], "quiet");
+    assert_eq!(client.get(&path).await.expect(200)["state"], "running", "it has not said that it obeys");
+    let quiet = json!({ "state": "quiet" });
+    client.post(&format!("{path}/heartbeat"), quiet.clone()).await.expect(200);
+    assert_eq!(client.get(&path).await.expect(200)["state"], "quiet");
+    client.bare(Method::POST, &format!("{path}/resume")).await.expect(200);
+    assert_eq!(beat(&client, &worker, &[]).await["desired"], "run");
+    let shown = client.get(&path).await.expect(200);
+    assert_eq!((&shown["state"], &shown["desired"]), (&json!("running"), &json!("run")));
+
+    // What it says of itself is not what is wanted of it.
+    enqueued(&client).await;
+    let answer = client.post(&format!("{path}/heartbeat"), quiet).await.expect(200);
+    assert_eq!(answer["desired"], "run");
+    assert!(claims(&client, &worker, 0).await.is_empty());
+    beat(&client, &worker, &[]).await;
+    assert_eq!(claims(&client, &worker, 30_000).await.len(), 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn servers_and_workers_stand_in_one_list() {
+    let (server, client) = serving().await;
+    let worker = registered(&client).await;
+    // The server's own session comes to be when it begins to work.
+    client.enqueue("sum", json!({ "of": [1] })).await;
+    let list = async || client.get("/api/v1/workers").await.expect(200)["data"].as_array().unwrap().clone();
+    until("the server is on the list", || async { list().await.len() == 2 }).await;
+    let found = list().await;
+    let of_type = |name: &str| found.iter().find(|shown| shown["type"] == name).unwrap().clone();
+    let (node, http) = (of_type("node"), of_type("http"));
+    assert_eq!((&http["id"], &http["name"], &http["running"]), (&json!(worker), &json!("w1"), &json!(0)));
+    assert_eq!((&http["pid"], &http["kinds"]), (&Value::Null, &json!(["report"])));
+    assert_eq!((&node["pid"], &node["state"]), (&json!(std::process::id()), &json!("running")));
+    assert_eq!(
+        (&node["queues"], &node["kinds"]),
+        (&json!(["default"]), &json!(["sum"])),
+        "nothing of its own"
+    );
+    assert!(node["startedAt"].is_string() && node["lastHeartbeatAt"].is_string(), "{node}");
+    assert!(node["host"].is_string() && node["version"].is_string(), "{node}");
+
+    // A process is ended by those only who may do everything.
+    let path = format!("/api/v1/workers/{}", node["id"].as_str().unwrap());
+    let token = server.token([Scope::QueuesRead, Scope::QueuesManage], &[]).await;
+    let operator = Client { token: Some(token), ..client.clone() };
+    for verb in ["quiet", "resume", "terminate"] {
+        operator.bare(Method::POST, &format!("{path}/{verb}")).await.refused(403, "forbidden-scope");
+        operator.bare(Method::POST, &format!("/api/v1/workers/{worker}/{verb}")).await.expect(200);
+    }
+    operator
+        .bare(Method::POST, &format!("/api/v1/workers/{worker}/resume"))
+        .await
+        .refused(409, "conflict-state");
+    let shown = client.bare(Method::POST, &format!("{path}/quiet")).await.expect(200);
+    assert_eq!(shown["desired"], "quiet");
+    let limited =
+        Client { token: Some(server.token([Scope::QueuesRead], &["remote"]).await), ..client.clone() };
+    let seen = limited.get("/api/v1/workers").await.expect(200)["data"].as_array().unwrap().clone();
+    assert_eq!(seen.iter().map(|shown| &shown["type"]).collect::<Vec<_>>(), [&json!("http")]);
+    limited.get(&path).await.refused(404, "not-found");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_worker_takes_its_scope_and_stays_within_its_token() {
     let (server, client) = serving().await;
     let as_ = async |scopes: &[Scope], queues: &[&str]| {

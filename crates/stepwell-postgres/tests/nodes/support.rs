@@ -122,6 +122,7 @@ impl Worker {
             started_at: store.clock().now(),
             kinds: vec![(KIND.into(), plan_ref.generation)],
             queues: vec![(Name::from(NewJob::DEFAULT_QUEUE), 10)],
+            about: stepwell_core::session::About::default(),
         };
         store.open_session(session).await.unwrap();
         Self { session: id, plan: WorkedPlan { spec: Arc::new(spec), plan_ref } }

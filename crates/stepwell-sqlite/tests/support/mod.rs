@@ -113,6 +113,7 @@ pub(crate) fn session(kinds: Vec<(Name, u64)>) -> Session {
         started_at: Timestamp::from_micros(1),
         kinds,
         queues: vec![("default".into(), 10)],
+        about: stepwell_core::session::About::default(),
     }
 }
 

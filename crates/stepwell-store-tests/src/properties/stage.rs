@@ -231,6 +231,7 @@ impl Stage {
             started_at: self.now(),
             kinds: self.plans.iter().map(|plan| (plan.spec.kind.clone(), plan.plan_ref.generation)).collect(),
             queues: QUEUES.map(|queue| (Name::from(queue), 3)).to_vec(),
+            about: stepwell_core::session::About::default(),
         };
         for fixture in self.fixtures() {
             fixture.store().open_session(session.clone()).await.expect("the session opens");

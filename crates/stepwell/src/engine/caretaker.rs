@@ -1,5 +1,5 @@
-//! Looks after what nobody else does: the inbox, dead sessions, late cancellations, expiry, retention, and jobs that
-//! this process and the store disagree about.
+//! Looks after what nobody else does: what is wanted of this process, the inbox, dead sessions, late cancellations,
+//! expiry, retention, and jobs that this process and the store disagree about.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -11,7 +11,10 @@ use stepwell_core::{
     time::Stopwatch,
 };
 
-use super::core::{Engine, Stage};
+use super::{
+    core::{Engine, Stage},
+    orders::Orders,
+};
 
 /// Whoever writes much beside us must not make us look all the time.
 const SPACING: Duration = Duration::from_millis(20);
@@ -28,6 +31,7 @@ pub(super) async fn run(engine: Arc<Engine>) {
 
 async fn care(engine: &Engine) {
     let mut unclaimed = HashSet::new();
+    let mut orders = Orders::default();
     let mut since_look = Stopwatch::start();
     let mut since_prune = Stopwatch::start();
     let prune_interval = engine.config.prune_interval();
@@ -40,7 +44,8 @@ async fn care(engine: &Engine) {
             () = tokio::time::sleep(interval.saturating_sub(since_look.elapsed())) => {}
             () = tokio::time::sleep(prune_interval.saturating_sub(since_prune.elapsed())) => {}
         }
-        let mut looked = look_after(engine).await;
+        let mut looked = orders.hear(engine).await;
+        looked = looked.and(look_after(engine).await);
         if since_look.elapsed() >= interval {
             since_look = Stopwatch::start();
             looked = looked.and(reconcile(engine, &mut unclaimed).await);

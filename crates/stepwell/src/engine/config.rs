@@ -11,6 +11,7 @@ const PRUNE_INTERVAL_MAX: Duration = Duration::from_mins(1);
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) node: String,
+    pub(crate) host: String,
     pub(crate) retention: Retention,
     pub(crate) lease_ttl: Duration,
     pub(crate) cancel_grace: Duration,
@@ -37,9 +38,11 @@ impl Config {
 
 impl Default for Config {
     fn default() -> Self {
+        let host = host();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            node: node_name(),
+            node: format!("{host}/{}", std::process::id()),
+            host,
             retention: Retention::default(),
             lease_ttl: Duration::from_secs(30),
             cancel_grace: Duration::from_secs(10),
@@ -50,10 +53,9 @@ impl Default for Config {
     }
 }
 
-/// Machine and process, for people.
-fn node_name() -> String {
+/// What the machine is called.
+fn host() -> String {
     let host =
         std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| std::env::var("HOSTNAME").ok());
-    let host = host.map_or_else(|| "localhost".to_owned(), |host| host.trim().to_owned());
-    format!("{host}/{}", std::process::id())
+    host.map_or_else(|| "localhost".to_owned(), |host| host.trim().to_owned())
 }

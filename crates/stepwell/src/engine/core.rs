@@ -11,7 +11,7 @@ use std::{
 
 use stepwell_core::{
     Error, Name, Result, SessionId, Timestamp,
-    session::Session,
+    session::{About, Desired, Session},
     store::{Change, Store, WorkedPlan},
     webhook,
 };
@@ -92,6 +92,8 @@ pub(crate) struct Engine {
     #[cfg(feature = "webhooks")]
     pub(super) log_grown: Notify,
     pub(super) session: Mutex<Option<SessionId>>,
+    /// What an operator wants of this process, as far as it has heard.
+    pub(super) desired: watch::Sender<Desired>,
     /// Held while a session is opened, so that two who need one do not open two.
     opening: tokio::sync::Mutex<()>,
     /// The engine's own thread, on which everything but handlers runs.
@@ -172,6 +174,7 @@ impl Engine {
             log_grown: Notify::new(),
             opening: tokio::sync::Mutex::default(),
             session: Mutex::new(None),
+            desired: watch::Sender::new(Desired::Run),
             thread,
             _thread: thread_guard,
             tasks: TaskTracker::new(),
@@ -199,7 +202,7 @@ impl Engine {
             engine.work.notify_one();
             engine.remote.wake();
         }
-        if change.cancelling || change.foreign {
+        if change.cancelling || change.desired || change.foreign {
             engine.attention.notify_one();
         }
         if change.events || change.foreign {
@@ -268,8 +271,19 @@ impl Engine {
             started_at: now,
             kinds: kinds.collect(),
             queues: self.queues.iter().map(|(queue, limit)| (queue.clone(), *limit)).collect(),
+            about: About {
+                host: Some(self.config.host.clone()),
+                pid: Some(std::process::id()),
+                version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+                remote: false,
+            },
         };
         self.store.open_session(session).await?;
+        let desired = *self.desired.borrow();
+        if desired != Desired::Run {
+            // It was wanted of the process, and not of the session that it has lost.
+            self.store.want(id, desired).await?;
+        }
         *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
         Ok(id)
     }
@@ -302,17 +316,25 @@ impl Engine {
     pub(crate) fn is_draining(&self) -> bool {
         *self.stage.borrow() >= Stage::Draining
     }
-    pub(crate) fn stop_claiming(&self) {
-        self.advance(Stage::Draining);
+    /// Whether nothing is to be claimed, although the process goes on.
+    pub(super) fn is_quiet(&self) -> bool {
+        *self.desired.borrow() != Desired::Run
     }
-    pub(super) fn advance(&self, to: Stage) {
+    pub(crate) fn stop_claiming(&self) {
+        if self.advance(Stage::Draining) {
+            // So that the others learn of it.
+            self.attention.notify_one();
+        }
+    }
+    /// Goes on to a stage, and answers whether it was before it.
+    pub(super) fn advance(&self, to: Stage) -> bool {
         self.stage.send_if_modified(|stage| {
             let forward = *stage < to;
             if forward {
                 *stage = to;
             }
             forward
-        });
+        })
     }
 
     /// A short while, whether or not the caller's runtime has timers.

@@ -148,7 +148,7 @@ async fn claim(engine: &Arc<Engine>, senders: &Handle) -> Result<Option<usize>> 
     };
     let lanes: Vec<Lane> =
         engine.webhooks.lanes.next(engine.store.clock().now()).into_iter().filter_map(free).collect();
-    if lanes.is_empty() {
+    if lanes.is_empty() || engine.is_quiet() {
         return Ok(None);
     }
     engine.delivery_due.store(i64::MAX, Ordering::Release);

@@ -86,7 +86,7 @@ enum Looked {
     Full,
     /// There was less work than free slots.
     Empty,
-    /// There is no free slot.
+    /// There is no free slot, or none is to be filled.
     NoSlot,
 }
 
@@ -116,7 +116,7 @@ impl Claim<'_> {
 /// Asks for as many jobs as there are free slots; none if there is none.
 async fn ask(engine: &Engine) -> stepwell_core::Result<Option<Asked<'_>>> {
     let lanes = engine.flights.lanes();
-    if lanes.is_empty() || engine.plans.is_empty() {
+    if lanes.is_empty() || engine.plans.is_empty() || engine.is_quiet() {
         return Ok(None);
     }
     engine.due.store(i64::MAX, Ordering::Release);

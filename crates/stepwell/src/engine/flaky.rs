@@ -15,7 +15,7 @@ use stepwell_core::{
     machine::{Command, LogLine, NewJob},
     queue::{Queue, QueueChange},
     retention::Retention,
-    session::{Beat, Session},
+    session::{Beat, Desired, Node, Session, SessionState},
     setting::{PutSetting, Setting, Settings, SettingsRequest},
     store::{
         Answer, Applied, ClaimRequest, ClaimedBatch, Count, Description, Element, Enqueued, EventPage,
@@ -103,6 +103,8 @@ impl Store for Flaky {
         put_settings(puts: Vec<PutSetting>) -> Vec<u64>;
         fan_out(request: FanOut) -> ();
         open_session(session: Session) -> ();
+        tell(session: SessionId, state: SessionState) -> ();
+        want(session: SessionId, desired: Desired) -> Desired;
         close_session(session: SessionId) -> ();
         job(id: JobId) -> Option<Job>;
         payload(id: JobId) -> Option<Json>;
@@ -115,6 +117,8 @@ impl Store for Flaky {
         history(id: JobId, after: u64, limit: usize) -> Vec<Event>;
         queues() -> Vec<Queue>;
         sessions() -> Vec<Session>;
+        wanted() -> Vec<(SessionId, Desired)>;
+        nodes() -> Vec<Node>;
         facts(job: Job) -> Facts;
         owned(session: SessionId) -> Vec<(JobId, Fence, bool)>;
         inbox_outcome(id: JobId) -> Option<InboxOutcome>;

@@ -22,6 +22,7 @@
 //! - [`stop`]: how a phase is told to stop, and how long it has.
 //! - `courier`: turns events into deliveries to webhooks, and claims those; [`pressure`] says how far it steps back for
 //!   jobs.
+//! - [`orders`]: what an operator wants of this process.
 //! - [`heartbeat`], [`caretaker`], [`tail`] with its [`ring`], [`shutdown`].
 //!
 //! Invariants: a slot is taken before its job is claimed, and given back once; a flight writes only under its fence; no
@@ -40,6 +41,7 @@ mod flaky;
 mod flight;
 mod flights;
 mod heartbeat;
+mod orders;
 mod pressure;
 mod ring;
 mod shutdown;

@@ -13,7 +13,7 @@ use stepwell_core::{
     limits,
     machine::Command,
     name,
-    session::Session,
+    session::{About, Desired, Session, SessionState},
     store::{ClaimRequest, Claimed, Lane, Request, Store, WorkedPlan},
     time::Stopwatch,
 };
@@ -24,7 +24,7 @@ use super::{
     claim::RemoteClaim,
     lease::LeaseToken,
     registry::WORKERS_MAX,
-    worker::{Desired, NewRemoteWorker, Remote, RemoteWorker},
+    worker::{NewRemoteWorker, Remote, RemoteWorker},
 };
 
 /// Phases in one claim of a remote worker.
@@ -122,6 +122,7 @@ impl RemoteWorkers<'_> {
             started_at: now,
             kinds: plans.iter().map(|plan| (plan.spec.kind.clone(), plan.plan_ref.generation)).collect(),
             queues: new.queues.iter().map(|queue| (queue.clone(), CLAIM_MAX)).collect(),
+            about: About { remote: true, ..About::default() },
         };
         store.open_session(session).await?;
         let remote = Remote::new(id, new, plans);
@@ -142,16 +143,9 @@ impl RemoteWorkers<'_> {
     pub fn get(&self, worker: SessionId) -> Result<RemoteWorker> {
         self.engine().remote.find(worker).map(|worker| worker.shown())
     }
-    /// Tells a worker, with its next heartbeat, what is wanted of it.
-    ///
-    /// # Errors
-    /// If there is no such worker here.
-    pub fn want(&self, worker: SessionId, desired: Desired) -> Result<()> {
-        self.engine().remote.find(worker)?.lock().desired = desired;
-        Ok(())
-    }
 
-    /// Ends a worker: what it still has is given back.
+    /// Ends a worker: what it still has is given back. To tell one from elsewhere that it is to end by itself, there is
+    /// [`Stepwell::want`].
     ///
     /// # Errors
     /// If there is no such worker here, or the store fails.
@@ -186,6 +180,11 @@ impl RemoteWorkers<'_> {
             self.bury(worker).await?;
             return Err(Error::no_such("worker", worker.to_string()));
         }
+        remote.hear(&self.store().wanted().await?);
+        if std::mem::replace(&mut remote.lock().quiet, quiet) != quiet {
+            let state = if quiet { SessionState::Quiet } else { SessionState::Running };
+            self.store().tell(worker, state).await?;
+        }
         let before = remote.lock().claiming;
         let owned = self.store().owned(worker).await?;
         let mut standing = HashMap::new();
@@ -205,9 +204,6 @@ impl RemoteWorkers<'_> {
         let answer = Heartbeat { desired: remote.lock().desired, leases: leases.iter().map(held).collect() };
         let forgotten = {
             let mut state = remote.lock();
-            if quiet && state.desired == Desired::Run {
-                state.desired = Desired::Quiet;
-            }
             let unnamed: HashSet<(JobId, u64)> =
                 standing.keys().filter(|key| !named.contains(*key)).copied().collect();
             // A claim that is under way has an answer that the worker cannot know yet.
@@ -263,7 +259,7 @@ impl RemoteWorkers<'_> {
             // From here on nothing is missed.
             let mut ready = pin!(engine.remote.ready.notified());
             ready.as_mut().enable();
-            if engine.is_draining() || remote.lock().desired != Desired::Run {
+            if engine.is_draining() || !remote.lock().claims() {
                 return Ok(Vec::new());
             }
             let (claims, due) = self.claim_now(remote, wanted).await?;

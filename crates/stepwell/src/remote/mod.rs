@@ -20,4 +20,4 @@ pub use claim::RemoteClaim;
 pub use lease::LeaseToken;
 pub(crate) use registry::Registry;
 pub use report::{RemoteFailure, Reported};
-pub use worker::{Desired, NewRemoteWorker, RemoteWorker};
+pub use worker::{NewRemoteWorker, RemoteWorker};

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use stepwell_core::{Error, Result, SessionId};
+use stepwell_core::{Error, Result, SessionId, session::Desired};
 use tokio::sync::Notify;
 
 use super::worker::Remote;
@@ -29,6 +29,16 @@ impl Registry {
     /// There may be something to claim.
     pub(crate) fn wake(&self) {
         self.ready.notify_waiters();
+    }
+    /// What is wanted of the workers. Claims that wait are answered.
+    pub(crate) fn hear(&self, wanted: &[(SessionId, Desired)]) {
+        let mut changed = false;
+        for worker in self.all() {
+            changed |= worker.hear(wanted);
+        }
+        if changed {
+            self.wake();
+        }
     }
     pub(super) fn add(&self, worker: Remote) {
         self.lock().insert(worker.id, Arc::new(worker));

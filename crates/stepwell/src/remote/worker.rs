@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use stepwell_core::{JobId, Name, SessionId, plan::PlanSpec, store::WorkedPlan};
+use stepwell_core::{JobId, Name, SessionId, plan::PlanSpec, session::Desired, store::WorkedPlan};
 
 /// Answers to claims that are kept, in case one did not arrive.
 const CLAIMS_KEPT: usize = 64;
@@ -36,18 +36,6 @@ pub struct RemoteWorker {
     pub desired: Desired,
 }
 
-/// What an operator wants of a worker.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Desired {
-    /// That it works.
-    #[default]
-    Run,
-    /// That it claims nothing more, and ends what it has.
-    Quiet,
-    /// That it gives back what it has, and ends.
-    Terminate,
-}
-
 /// A worker as this process keeps it.
 pub(super) struct Remote {
     pub(super) id: SessionId,
@@ -60,6 +48,8 @@ pub(super) struct Remote {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) desired: Desired,
+    /// Whether it says itself that it claims nothing more.
+    pub(super) quiet: bool,
     /// Claims whose answer is on its way to the store.
     pub(super) claiming: usize,
     /// What it owns and did not name in the last heartbeat.
@@ -76,6 +66,13 @@ impl Remote {
         // Nothing that can panic runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+    /// What is wanted of it, among others. Answers whether that is something else than before.
+    pub(super) fn hear(&self, wanted: &[(SessionId, Desired)]) -> bool {
+        let Some((_, desired)) = wanted.iter().find(|(id, _)| *id == self.id) else { return false };
+        let mut state = self.lock();
+        let next = state.desired.then(*desired);
+        std::mem::replace(&mut state.desired, next) != next
+    }
     pub(super) fn plan(&self, kind: &Name) -> Option<&WorkedPlan> {
         self.plans.iter().find(|plan| plan.spec.kind == *kind)
     }
@@ -91,6 +88,10 @@ impl Remote {
 }
 
 impl State {
+    /// Whether it may claim.
+    pub(super) fn claims(&self) -> bool {
+        self.desired == Desired::Run && !self.quiet
+    }
     /// What a claim under this key brought.
     pub(super) fn answer(&self, key: &str) -> Option<Vec<(JobId, u64)>> {
         self.answered.iter().find(|(known, _)| known == key).map(|(_, jobs)| jobs.clone())
