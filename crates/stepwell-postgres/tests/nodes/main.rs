@@ -3,6 +3,7 @@
 
 mod alive;
 mod batch;
+mod earlier;
 mod inbox;
 mod limits;
 mod log;
