@@ -71,6 +71,34 @@ fn several_servers_on_one_postgres_database_share_their_jobs_and_tokens() {
     }
 }
 
+#[test]
+fn a_configured_limit_is_set_when_the_server_starts() {
+    let place = place();
+    let configure = |limit: u32| {
+        std::fs::write(place.path().join("stepwell.toml"), format!("[queues.media]\nlimit = {limit}\n"))
+            .unwrap();
+    };
+    let limit = || {
+        let (code, said, told) =
+            ended(place.path(), &["queues", "get", "media", "--store", "sqlite:app.db", "--json"]);
+        assert_eq!(code, 0, "{told}");
+        serde_json::from_str::<serde_json::Value>(&said).unwrap()["limit"].clone()
+    };
+    configure(2);
+    let serving = Serving::start(place.path(), &["--insecure-no-auth"]);
+    assert_eq!(limit(), 2);
+    let set = ["queues", "set", "media", "--limit", "5", "--store", "sqlite:app.db"];
+    assert_eq!(ended(place.path(), &set).0, 0);
+    assert_eq!(limit(), 5, "an operator may set another");
+    assert_eq!(serving.end("-TERM").0, Some(0));
+    let serving = Serving::start(place.path(), &["--insecure-no-auth"]);
+    assert_eq!(limit(), 2, "until the next start");
+    assert_eq!(serving.end("-TERM").0, Some(0));
+    configure(0);
+    let (code, _, told) = ended(place.path(), &["serve", "--store", "sqlite:app.db", "--insecure-no-auth"]);
+    assert!(code == 1 && told.contains("limit") && told.contains("pause the queue"), "{told}");
+}
+
 fn workers(place: &Path, store: &str, arguments: &[&str]) -> serde_json::Value {
     let all = [&["workers"], arguments, &["--store", store, "--json"]].concat();
     let (code, said, told) = ended(place, &all);
