@@ -9,7 +9,7 @@ use stepwell_core::{
     limits,
     machine::LogLine,
     queue::Queue,
-    session::Session,
+    session::{Desired, Session},
     store::{Count, Element, JobFilter, Order, PageRequest, Store},
 };
 
@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub queues: Vec<Queue>,
     /// The live sessions, by id.
     pub sessions: Vec<Session>,
+    /// What is wanted of them.
+    pub wanted: BTreeMap<SessionId, Desired>,
     /// What the live sessions own, by job.
     pub owned: BTreeMap<SessionId, Vec<(JobId, Fence, bool)>>,
 }
@@ -76,6 +78,7 @@ impl Snapshot {
         snapshot.queues.sort_by(|one, other| one.name.cmp(&other.name));
         snapshot.sessions = store.sessions().await?;
         snapshot.sessions.sort_by_key(|session| session.id);
+        snapshot.wanted = store.wanted().await?.into_iter().collect();
         for session in &snapshot.sessions {
             let mut owned = store.owned(session.id).await?;
             owned.sort_by_key(|(job, _, _)| *job);

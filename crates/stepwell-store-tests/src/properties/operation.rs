@@ -81,6 +81,13 @@ pub enum Operation {
         /// Whether it says goodbye; otherwise it is found dead in time.
         closes: bool,
     },
+    /// An operator wants something of a worker.
+    Want {
+        /// The worker.
+        worker: usize,
+        /// That it works, is quiet, or ends.
+        desired: u8,
+    },
     /// A pass of maintenance.
     Maintain {
         /// Who asks.
@@ -258,6 +265,8 @@ pub fn operation() -> impl Strategy<Value = Operation> {
         6 => prop_oneof![4 => 0..15_u64, 1 => 20..60_u64].prop_map(|seconds| Operation::Advance { seconds }),
         3 => any_worker.clone().prop_map(|worker| Operation::Beat { worker }),
         2 => (any_worker.clone(), any::<bool>()).prop_map(|(worker, closes)| Operation::Restart { worker, closes }),
+        1 => (any_worker.clone(), prop_oneof![4 => 0..2_u8, 1 => Just(2)])
+            .prop_map(|(worker, desired)| Operation::Want { worker, desired }),
         5 => option::of(any_worker).prop_map(|worker| Operation::Maintain { worker }),
         1 => (keep(), most(), keep(), most()).prop_map(|(jobs_seconds, jobs_max, events_seconds, events_max)| {
             Operation::Prune { jobs_seconds, jobs_max, events_seconds, events_max }

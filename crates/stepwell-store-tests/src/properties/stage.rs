@@ -10,7 +10,7 @@ use stepwell_core::{
     queue::QueueChange,
     retention::{Keep, Retention},
     schedule::When,
-    session::Session,
+    session::{Desired, Session},
     store::{ClaimRequest, Lane, Maintain, Request, WorkedPlan, inbox::InboxEntry},
 };
 
@@ -194,6 +194,14 @@ impl Stage {
                     fixture.store().close_session(old).await.expect("the session closes");
                 }
                 self.workers[*worker] = self.open_session().await;
+            }
+            Operation::Want { worker, desired } => {
+                let (session, desired) = (self.workers[*worker], Desired::of_number(*desired));
+                let mut answers = Vec::new();
+                for fixture in self.fixtures() {
+                    answers.push(fixture.store().want(session, desired).await);
+                }
+                Self::same(answers);
             }
             Operation::Maintain { worker } => {
                 let request = Maintain { jitter: 0.5, session: worker.map(|worker| self.workers[worker]) };
