@@ -5,7 +5,7 @@ use std::time::Duration;
 use stepwell_core::{
     Error, Name, Result, SessionId, Timestamp,
     session::{Desired, Node, Session, SessionState},
-    store::Row,
+    store::{Late, Row},
 };
 
 use crate::state::{Lived, State};
@@ -93,6 +93,16 @@ impl State {
     }
     pub(crate) fn live_sessions(&self) -> impl Iterator<Item = &Session> {
         self.sessions.iter().filter(|(_, lived)| !lived.dead).map(|(_, lived)| &lived.session)
+    }
+    /// Those that should have given a sign of life.
+    pub(crate) fn late_sessions(&self, now: Timestamp) -> Vec<Late> {
+        let late = self.sessions.iter().filter(|(_, lived)| lived.expires_at < now);
+        late.map(|(id, lived)| Late {
+            node: lived.session.node.clone(),
+            overdue: now.since(lived.expires_at),
+            jobs: self.owned_keys(*id).count() as u64,
+        })
+        .collect()
     }
     pub(crate) fn is_session_alive(&self, session: SessionId) -> bool {
         self.sessions.get(&session).is_some_and(|lived| !lived.dead)

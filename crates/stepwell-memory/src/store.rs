@@ -14,7 +14,7 @@ use stepwell_core::{
     setting::{PutSetting, Setting, Settings, SettingsRequest},
     store::{
         Answer, Applied, ClaimRequest, ClaimedBatch, Count, Description, Element, Enqueued, EventPage,
-        FanOut, JobFilter, Listener, Maintain, Maintained, Page, PageRequest, Pruned, Request, Store,
+        FanOut, Health, JobFilter, Listener, Maintain, Maintained, Page, PageRequest, Pruned, Request, Store,
         inbox::InboxOutcome, operations,
     },
 };
@@ -159,6 +159,10 @@ impl Store for Memory {
     fn nodes(&self) -> Answer<'_, Vec<Node>> {
         let now = self.clock.now();
         self.look(move |state| state.nodes(now))
+    }
+    fn health(&self) -> Answer<'_, Health> {
+        let now = self.clock.now();
+        self.look(move |state| Health::default().with_late(state.late_sessions(now)))
     }
     fn facts(&self, job: Job) -> Answer<'_, Facts> {
         let now = self.clock.now();

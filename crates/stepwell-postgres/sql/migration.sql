@@ -26,3 +26,6 @@ SELECT version, name, sha256, compatible FROM stepwell.migration ORDER BY versio
 
 -- name: record
 INSERT INTO stepwell.migration (version, name, sha256, compatible, applied_at) VALUES ($1, $2, $3, $4, $5)
+
+-- name: version
+SELECT max(version) FROM stepwell.migration

@@ -63,3 +63,8 @@ WITH RECURSIVE owner AS (
 )
 SELECT owner.id FROM owner
 WHERE owner.id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM stepwell.session session WHERE session.id = owner.id)
+
+-- name: late
+-- Those that should have given a sign of life, with how many jobs each owns.
+SELECT session.node, session.expires_at, (SELECT count(*) FROM stepwell.job WHERE job.session = session.id)
+FROM stepwell.session session WHERE session.expires_at < $1

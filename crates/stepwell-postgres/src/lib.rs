@@ -14,6 +14,7 @@
 //! - `read`, `list`, `events`: the readers.
 //! - `wake`: what other nodes wrote.
 //! - `mark`: what became of a commit that was not answered.
+//! - `health`: how a store is doing; `schema`: which it has, and how that goes.
 //! - `session`, `beat`: who is alive; `maintain`: what is done about those who are not.
 //! - `damaged`: rows that cannot be decoded.
 //! - `error`, `sql`: PostgreSQL's words, and ours for it.
@@ -28,6 +29,7 @@ mod damaged;
 mod dictionary;
 mod error;
 mod events;
+mod health;
 mod ledger;
 mod list;
 mod maintain;
@@ -38,6 +40,7 @@ pub mod options;
 mod pending;
 mod queue;
 mod read;
+mod schema;
 mod session;
 mod sql;
 mod store;
@@ -47,4 +50,5 @@ mod tls;
 mod wake;
 
 pub use options::{Durability, PostgresOptions};
+pub use schema::{drop_schema, schema};
 pub use store::Postgres;

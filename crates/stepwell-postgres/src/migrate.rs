@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
-use stepwell_core::{Error, Result, Timestamp};
+use stepwell_core::{Error, Result, Timestamp, store::Schema};
 use uuid::Uuid;
 
 use crate::{
@@ -70,17 +70,25 @@ impl Migration {
     }
 }
 
-struct Applied {
-    version: i32,
+pub(crate) struct Applied {
+    pub(crate) version: i32,
     name: String,
     sha256: String,
     compatible: bool,
 }
 
+pub(crate) const READ: &str = "read the schema's version";
+
+/// What a version is to this release.
+pub(crate) fn standing(version: i32) -> Schema {
+    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    Schema { version: u32::try_from(version).unwrap_or(0), known }
+}
+
 /// Brings the schema up to this release. Of several nodes that start together, one does it and the others wait.
 pub(crate) fn run(conn: &mut Conn, generation: [u8; 16], now: Timestamp) -> Result<()> {
     // Nearly always there is nothing to do, and no lock to be waited for.
-    let applied = applied(conn).map_err(error::of("read the schema's version"))?;
+    let applied = applied(conn).map_err(error::of(READ))?;
     check(&applied)?;
     if applied.len() >= MIGRATIONS.len() {
         return Ok(());
@@ -120,7 +128,7 @@ fn apply(
     Ok(())
 }
 
-fn applied(conn: &mut Conn) -> std::result::Result<Vec<Applied>, Failure> {
+pub(crate) fn applied(conn: &mut Conn) -> std::result::Result<Vec<Applied>, Failure> {
     let schema = conn.schema().to_owned();
     let exists = conn.query_opt(sql!("migration", "exists"), &[&schema])?;
     if !exists.map_or(Ok(false), |row| row.try_get(0))? {

@@ -20,7 +20,7 @@ use stepwell_core::{
     setting::{PutSetting, Setting, Settings, SettingsRequest},
     store::{
         Answer, Applied, ClaimRequest, ClaimedBatch, Count, Description, Element, Enqueued, EventPage,
-        FanOut, JobFilter, Listener, Maintain, Maintained, Page, PageRequest, Pruned, Request, Store,
+        FanOut, Health, JobFilter, Listener, Maintain, Maintained, Page, PageRequest, Pruned, Request, Store,
         inbox::InboxOutcome, operations,
     },
 };
@@ -325,6 +325,10 @@ impl Store for Postgres {
     fn nodes(&self) -> Answer<'_, Vec<Node>> {
         let now = self.clock.now();
         self.read(move |reader| reader.nodes(now))
+    }
+    fn health(&self) -> Answer<'_, Health> {
+        let now = self.clock.now();
+        self.read(move |reader| reader.health(now))
     }
     fn facts(&self, job: Job) -> Answer<'_, Facts> {
         let now = self.clock.now();

@@ -14,3 +14,6 @@ SELECT version, name, sha256 FROM sw_migration ORDER BY version
 
 -- name: record
 INSERT INTO sw_migration (version, name, sha256, applied_at) VALUES (?1, ?2, ?3, ?4)
+
+-- name: version
+SELECT max(version) FROM sw_migration

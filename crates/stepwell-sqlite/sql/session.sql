@@ -52,3 +52,9 @@ UPDATE sw_session SET dead = 1 WHERE id = ?1
 -- name: delete_if_idle
 -- A session goes when it owns nothing: a job whose session is unknown could never be reaped.
 DELETE FROM sw_session WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM sw_job WHERE session = sw_session.n)
+
+-- name: owners
+-- All sessions, with how many jobs each owns.
+SELECT session.id, session.slot, session.node, session.started_at,
+       (SELECT count(*) FROM sw_job WHERE sw_job.session = session.n)
+FROM sw_session session

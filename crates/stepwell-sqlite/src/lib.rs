@@ -14,7 +14,7 @@
 //!   kept in memory for them; `pending`: what is decided and not written yet.
 //! - `read`, `list`, `events`: the readers.
 //! - `session`, `live`: who is alive; `wake`: what other processes wrote.
-//! - `upkeep`: what is done to a whole file.
+//! - `upkeep`: what is done to a whole file; `health`: how a store is doing.
 //! - `damaged`: rows that cannot be decoded.
 //! - `error`, `sql`: SQLite's words, and ours for it.
 
@@ -31,6 +31,7 @@ mod error;
 mod events;
 mod gathered;
 mod head;
+mod health;
 mod inbox;
 mod ledger;
 mod list;

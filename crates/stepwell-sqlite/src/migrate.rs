@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
-use stepwell_core::{Error, Result, Timestamp};
+use stepwell_core::{Error, Result, Timestamp, store::Schema};
 
 use crate::{error, sql::sql};
 
@@ -30,6 +30,20 @@ impl Migration {
             text
         })
     }
+}
+
+/// Which schema a file has, without bringing it up to date; none if it has none.
+pub(crate) fn standing(conn: &Connection) -> Result<Option<Schema>> {
+    let read = || {
+        let exists: bool = conn.query_row(sql!("migration", "exists"), [], |row| row.get(0))?;
+        match exists {
+            true => conn.query_row(sql!("migration", "version"), [], |row| row.get::<_, Option<u32>>(0)),
+            false => Ok(None),
+        }
+    };
+    let version = read().map_err(|error| error::from("read the schema's version", error))?;
+    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    Ok(version.map(|version| Schema { version, known }))
 }
 
 /// Brings the schema up to this release. The caller has begun a write transaction, and commits it.

@@ -25,8 +25,8 @@ use crate::{error, ledger::Ledger, live::Live, lock::beside, sql::sql, tables};
 /// The lock files of the sessions of this process, and what it has seen of the others.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    database: PathBuf,
-    ttl: Duration,
+    pub(crate) database: PathBuf,
+    pub(crate) ttl: Duration,
     held: Mutex<HashMap<SessionId, File>>,
     sightings: Mutex<HashMap<SessionId, Sighting>>,
 }

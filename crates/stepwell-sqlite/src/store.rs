@@ -19,7 +19,7 @@ use stepwell_core::{
     setting::{PutSetting, Setting, Settings, SettingsRequest},
     store::{
         Answer, Applied, ClaimRequest, ClaimedBatch, Count, Description, Element, Enqueued, EventPage,
-        FanOut, JobFilter, Listener, Maintain, Maintained, Page, PageRequest, Pruned, Request, Store,
+        FanOut, Health, JobFilter, Listener, Maintain, Maintained, Page, PageRequest, Pruned, Request, Store,
         inbox::InboxOutcome, operations,
     },
 };
@@ -29,6 +29,7 @@ use crate::{
     batch::{Op, Task},
     error,
     gathered::Waiting,
+    health::{self, Beats},
     inbox::{Alone, Message},
     ledger::{Ledger, closed},
     live::Live,
@@ -377,6 +378,13 @@ impl Store for Sqlite {
             let mut nodes = reader.nodes()?;
             nodes.iter_mut().for_each(|(node, slot)| sessions.look_at(node, *slot, &live, now));
             Ok(nodes.into_iter().map(|(node, _)| node).collect())
+        })
+    }
+    fn health(&self) -> Answer<'_, Health> {
+        let (live, clock, sessions) = (self.live.clone(), self.clock.clone(), self.sessions.clone());
+        self.read(move |reader| {
+            let beats = Beats { live: &live, clock: &clock, ttl: sessions.ttl };
+            health::of(&reader.conn, &sessions.database, &beats)
         })
     }
     fn facts(&self, job: Job) -> Answer<'_, Facts> {

@@ -9,12 +9,13 @@ use std::{
 };
 
 use rusqlite::{Connection, OpenFlags, params};
-use stepwell_core::{Error, Result};
+use stepwell_core::{Error, Result, store::Schema};
 
 use crate::{
     closing::Closing,
     connection, error,
     lock::{Patience, Turn, beside},
+    migrate,
     sql::sql,
 };
 
@@ -32,6 +33,18 @@ impl Upkeep {
     #[must_use]
     pub fn of(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
+    }
+
+    /// Which schema the file has, without bringing it up to date; none if there is no file, or nothing of Stepwell's in
+    /// it.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn schema(&self) -> Result<Option<Schema>> {
+        match self.path.exists() {
+            true => migrate::standing(&connect(&self.path)?.0),
+            false => Ok(None),
+        }
     }
 
     /// Looks whether the file is sound, and whether what it says of itself is so. Nobody waits for it. Answers with
@@ -118,12 +131,23 @@ fn size(path: &Path) -> Result<u64> {
     fs::metadata(path).map(|file| file.len()).map_err(|error| Error::storage("look at the database", error))
 }
 
-/// A connection to a file of Stepwell's. Reading a write-ahead log writes to its index, so it is never read-only.
+/// A connection to a file of Stepwell's.
 fn open(path: &Path) -> Result<Connection> {
-    connection::check_library(rusqlite::version_number(), rusqlite::version())?;
     if !path.exists() {
         return Err(Error::refused(format!("there is no file {}; name another", path.display())));
     }
+    match connect(path)? {
+        (conn, true) => Ok(conn),
+        (_, false) => {
+            Err(Error::refused(format!("{} is no store of Stepwell's; name another", path.display())))
+        }
+    }
+}
+
+/// A connection to a file that there is, and whether it is one of Stepwell's. Reading a write-ahead log writes to its
+/// index, so it is never read-only.
+fn connect(path: &Path) -> Result<(Connection, bool)> {
+    connection::check_library(rusqlite::version_number(), rusqlite::version())?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || {
         let conn = Connection::open_with_flags(path, flags)?;
@@ -131,12 +155,7 @@ fn open(path: &Path) -> Result<Connection> {
         let is_ours: bool = conn.query_row(sql!("upkeep", "is_stepwell"), [], |row| row.get(0))?;
         Ok((conn, is_ours))
     };
-    match open().map_err(error::of("open the database"))? {
-        (conn, true) => Ok(conn),
-        (_, false) => {
-            Err(Error::refused(format!("{} is no store of Stepwell's; name another", path.display())))
-        }
-    }
+    open().map_err(error::of("open the database"))
 }
 
 /// Refuses a name that stands for something already.

@@ -375,6 +375,7 @@ macro_rules! cases {
                 an_open_session_is_listed_as_it_was_given
                 a_beat_keeps_a_session_alive
                 a_session_that_does_not_beat_dies
+                who_is_late_is_told_with_what_it_owns
                 death_is_final
                 the_dead_stay_dead_when_others_have_taken_their_place
                 a_late_beat_saves_a_session_that_nobody_found_dead

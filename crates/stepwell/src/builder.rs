@@ -3,7 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use stepwell_core::{
-    Clock, Error, Name, Result, machine::NewJob, name, queue::QueueChange, retention::Retention, store::Store,
+    Clock, Error, Name, Result,
+    machine::NewJob,
+    name,
+    queue::QueueChange,
+    retention::Retention,
+    store::{Schema, Store},
 };
 use stepwell_memory::Memory;
 
@@ -230,6 +235,38 @@ impl Builder {
         self
     }
 
+    /// Which schema the storage has, without opening it, which would bring that up to date; none if there is none yet,
+    /// as in memory.
+    ///
+    /// # Errors
+    /// If the file or the database cannot be read.
+    pub async fn stored_schema(self) -> Result<Option<Schema>> {
+        match self.backend {
+            Backend::Memory => Ok(None),
+            #[cfg(feature = "sqlite")]
+            Backend::Sqlite { path, .. } => look(move || stepwell_sqlite::Upkeep::of(path).schema()).await,
+            #[cfg(feature = "postgres")]
+            Backend::Postgres { url, schema, .. } => {
+                let options = addressed(url, schema);
+                look(move || stepwell_postgres::schema(&options)).await
+            }
+        }
+    }
+    /// Deletes the schema of a PostgreSQL database and everything in it, for ever. Nobody may use it any more.
+    ///
+    /// # Errors
+    /// If it is no schema of Stepwell's, or cannot be deleted; or if the storage is no PostgreSQL database.
+    #[cfg(feature = "postgres")]
+    pub async fn drop_schema(self) -> Result<()> {
+        match self.backend {
+            Backend::Postgres { url, schema, .. } => {
+                let options = addressed(url, schema);
+                look(move || stepwell_postgres::drop_schema(&options)).await
+            }
+            _ => Err(Error::invalid("storage", "is no PostgreSQL database; only such a one has a schema")),
+        }
+    }
+
     fn blame(&mut self, mistake: Error) {
         self.mistake.get_or_insert(mistake);
     }
@@ -334,6 +371,23 @@ async fn work_commands(
         ),
     }
     Ok(())
+}
+
+/// A schema by its address and its name.
+#[cfg(feature = "postgres")]
+fn addressed(url: String, schema: Option<String>) -> stepwell_postgres::PostgresOptions {
+    let mut options = stepwell_postgres::PostgresOptions::new(url, [0; 16]);
+    if let Some(schema) = schema {
+        options.schema = schema;
+    }
+    options
+}
+
+/// Looks where that may take its time.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+async fn look<T: Send + 'static>(at: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let looked = tokio::task::spawn_blocking(at).await;
+    looked.map_err(|error| Error::storage("look at the store", error))?
 }
 
 async fn open_store(

@@ -12,7 +12,7 @@ use stepwell_core::{
     queue::{Queue, QueueChange},
     retention::Retention,
     session::{Desired, Node, Session},
-    store::{Applied, Count, JobFilter, Page, PageRequest, Request},
+    store::{Applied, Count, Health, JobFilter, Page, PageRequest, Request},
 };
 
 use crate::{client::Stepwell, wire::Frame};
@@ -211,6 +211,13 @@ impl Stepwell {
     /// If there is no such live process, or the store fails.
     pub async fn want(&self, node: SessionId, desired: Desired) -> Result<Desired> {
         self.engine.store.want(node, desired).await
+    }
+    /// How the store is doing: its schema, its file, and the sessions that should have given a sign of life.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn health(&self) -> Result<Health> {
+        self.engine.store.health().await
     }
     /// The payload of a job, as it was written.
     ///

@@ -84,7 +84,7 @@ pub use stepwell_core::{
     schedule::When,
     session::{Desired, Node, Session, SessionState},
     setting::{Expected, Setting, Settings},
-    store::{Count, Description, JobFilter, Order, Page, PageRequest},
+    store::{Count, Description, Disk, Health, JobFilter, Late, Order, Page, PageRequest, Schema},
 };
 pub use stepwell_core::{
     event::{EventFilter, is_internal},

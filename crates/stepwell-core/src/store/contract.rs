@@ -21,6 +21,7 @@ use crate::{
 };
 
 use super::{
+    health::Health,
     inbox::InboxOutcome,
     read::{Count, Element, EventPage, JobFilter, Page, PageRequest},
     request::{Applied, ClaimRequest, ClaimedBatch, Enqueued, FanOut, Maintain, Maintained, Pruned, Request},
@@ -141,6 +142,8 @@ pub trait Store: Send + Sync + 'static {
     fn wanted(&self) -> Answer<'_, Vec<(SessionId, Desired)>>;
     /// All sessions, those that are dead and still own something included, in the order in which they began.
     fn nodes(&self) -> Answer<'_, Vec<Node>>;
+    /// How it is doing.
+    fn health(&self) -> Answer<'_, Health>;
     /// What bears on why a job is not running.
     fn facts(&self, job: Job) -> Answer<'_, Facts>;
     /// The jobs that a session owns, with the fence of each claim, and whether it was asked to stop.

@@ -6,12 +6,13 @@
 //! - [`Store`]: the interface that the engine uses. Batches are formed inside, by group commit.
 //! - [`Tables`]: the few things that a store's own code must do inside its write transaction.
 //! - [`operations`]: what is done with them, written once: enqueue, claim, apply, reap, retain, take in.
-//! - [`request`], [`read`], [`inbox`]: what goes in and comes out.
+//! - [`request`], [`read`], [`inbox`], [`health`]: what goes in and comes out.
 //! - [`statement`]: how a store finds its SQL.
 //!
 //! The interface is not stable, and not meant to be implemented outside this workspace.
 
 mod contract;
+pub mod health;
 pub mod inbox;
 pub mod operations;
 pub mod read;
@@ -20,6 +21,7 @@ pub mod statement;
 mod tables;
 
 pub use contract::{Answer, Change, Description, Listener, Store};
+pub use health::{Disk, Health, Late, Schema};
 pub use read::{Count, Element, EventPage, JobFilter, Order, Page, PageRequest};
 pub use request::{
     Applied, ClaimRequest, Claimed, ClaimedBatch, Enqueued, FanOut, Lane, Maintain, Maintained, Pruned,

@@ -43,7 +43,7 @@ scopes! {
     WebhooksManage = "webhooks:manage";
     /// Register as a worker, claim phases, and report on them.
     Workers = "workers";
-    /// Read the metrics.
+    /// Read the metrics, and how the server is doing.
     Metrics = "metrics";
     /// Everything, tokens and the audit log included.
     Admin = "admin";

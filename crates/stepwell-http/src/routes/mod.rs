@@ -7,6 +7,7 @@ mod claims;
 mod create;
 mod deliveries;
 mod events;
+mod health;
 mod jobs;
 mod kinds;
 mod list;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    aspects, batch, bulk, claims, create, deliveries, events, jobs, kinds, list, metrics, queues, stats,
-    steer, system, tokens, webhooks, workers,
+    aspects, batch, bulk, claims, create, deliveries, events, health, jobs, kinds, list, metrics, queues,
+    stats, steer, system, tokens, webhooks, workers,
 };
 use crate::{
     access::{Guard, Need, Scope},
@@ -102,6 +102,7 @@ pub(crate) fn table(hub: Option<Arc<Hub>>) -> OpenApiRouter<Arc<Hub>> {
         .on(Need::Nothing, routes!(system::problem_page))
         .on(Need::Anybody, routes!(system::version))
         .on(Need::Anybody, routes!(system::whoami))
+        .on(Scope::Metrics, routes!(health::get_health))
         .on(Scope::Metrics, routes!(metrics::metrics))
         .into_router()
 }

@@ -140,6 +140,7 @@ async fn every_operation_of_the_description_is_there_and_answers_as_it_says() {
     });
     let worker = text(&walk.post("register_worker", &[], registration).await["id"]);
     walk.get("list_workers", &[]).await;
+    walk.get("get_health", &[]).await;
     walk.get("get_worker", &[&worker]).await;
     walk.post("beat", &[&worker], json!({})).await;
     for operation in ["complete_claim", "fail_claim", "snooze_claim", "release_claim"] {

@@ -48,6 +48,22 @@ pub async fn a_session_that_does_not_beat_dies(w: &mut World) {
     assert!(listed(w).await.is_empty());
 }
 
+pub async fn who_is_late_is_told_with_what_it_owns(w: &mut World) {
+    let (worker, _) = w.claimed().await;
+    let late = async |w: &World| w.store().health().await.expect("readable").late;
+    assert!(late(w).await.is_empty());
+    w.outlive_sessions();
+    let other = w.worker().await;
+    let told = late(w).await;
+    let [one] = told.as_slice() else { panic!("{told:?}") };
+    assert!(one.jobs == 1 && !one.node.is_empty() && one.overdue > Duration::ZERO, "{one:?}");
+    assert!(alive(w, worker.session).await && alive(w, other.session).await);
+    assert!(late(w).await.is_empty(), "it has given a sign of life");
+    w.outlive_sessions();
+    w.maintain().await;
+    assert!(late(w).await.iter().all(|late| late.jobs == 0), "they were taken");
+}
+
 pub async fn death_is_final(w: &mut World) {
     let worker = w.worker().await;
     w.outlive_sessions();

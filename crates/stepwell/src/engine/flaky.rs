@@ -19,7 +19,7 @@ use stepwell_core::{
     setting::{PutSetting, Setting, Settings, SettingsRequest},
     store::{
         Answer, Applied, ClaimRequest, ClaimedBatch, Count, Description, Element, Enqueued, EventPage,
-        FanOut, JobFilter, Listener, Maintain, Maintained, Page, PageRequest, Pruned, Request, Store,
+        FanOut, Health, JobFilter, Listener, Maintain, Maintained, Page, PageRequest, Pruned, Request, Store,
         inbox::InboxOutcome,
     },
 };
@@ -106,6 +106,7 @@ impl Store for Flaky {
         tell(session: SessionId, state: SessionState) -> ();
         want(session: SessionId, desired: Desired) -> Desired;
         close_session(session: SessionId) -> ();
+        health() -> Health;
         job(id: JobId) -> Option<Job>;
         payload(id: JobId) -> Option<Json>;
         result(id: JobId, phase: Name) -> Option<Json>;
