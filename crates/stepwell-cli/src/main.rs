@@ -1,5 +1,6 @@
 //! The `stepwell` program.
 
+mod bench;
 mod client;
 mod commands;
 mod config;
@@ -7,6 +8,7 @@ mod dev;
 mod doctor;
 mod failure;
 mod http;
+mod input;
 mod interrupts;
 mod log;
 mod output;
@@ -58,6 +60,8 @@ enum Command {
     Db(commands::db::Arguments),
     /// Looks for what operators meet, and says what to do about it.
     Doctor(commands::doctor::Arguments),
+    /// Measures how fast a queue is here, in a store or a queue of its own.
+    Bench(commands::bench::Arguments),
     /// Makes, lists and revokes the tokens that `serve` asks for.
     Tokens(commands::tokens::Arguments),
     /// Shows what is set, and by what.
@@ -69,7 +73,7 @@ enum Command {
     /// Prints the manual as a man page, or writes a page for every command.
     Man(commands::man::Arguments),
     /// Prints the version.
-    Version,
+    Version(commands::version::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -104,17 +108,18 @@ async fn run() -> ExitCode {
         Command::Top(arguments) => commands::top::run(arguments).await,
         Command::Db(arguments) => commands::db::run(arguments).await,
         Command::Doctor(arguments) => commands::doctor::run(arguments).await,
+        Command::Bench(arguments) => commands::bench::run(arguments).await,
         Command::Tokens(arguments) => commands::tokens::run(arguments).await,
-        Command::Config(arguments) => commands::config::run(arguments),
+        Command::Config(arguments) => commands::config::run(arguments).await,
         Command::Openapi => commands::openapi::run(),
         Command::Completion(arguments) => commands::completion::run(&arguments, Arguments::command()),
         Command::Man(arguments) => commands::man::run(&arguments, Arguments::command()),
-        Command::Version => commands::version::run(),
+        Command::Version(arguments) => commands::version::run(&arguments),
     };
     outcome.unwrap_or_else(|failure| {
         tell_in_json(&failure);
         for line in failure.lines() {
-            eprintln!("stepwell: {line}");
+            output::beside(format_args!("stepwell: {line}"));
         }
         failure.exit_code()
     })

@@ -6,7 +6,9 @@ use std::{
     str::FromStr,
 };
 
-use stepwell::{Builder, Stepwell};
+use stepwell::{Builder, Error, Stepwell};
+
+use crate::failure::{Failure, code};
 
 /// Where a queue is stored: `sqlite:PATH`, or `postgres://HOST/DATABASE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,21 @@ impl StoreAddress {
             Self::Sqlite(path) => Some(path),
             Self::Postgres(_) => None,
         }
+    }
+    /// The same, with a path that begins in this directory.
+    pub(crate) fn at(self, directory: &Path) -> Self {
+        match self {
+            Self::Sqlite(path) => Self::Sqlite(directory.join(path)),
+            Self::Postgres(url) => Self::Postgres(url),
+        }
+    }
+    /// What could not be done to it, with the exit code for a database that does not answer.
+    pub(crate) fn failed_to(&self, what: &str, error: Error) -> Failure {
+        let code = match self {
+            Self::Postgres(_) if error.is_transient() => code::UNREACHABLE,
+            _ => code::FAILURE,
+        };
+        Failure::with_code(code, format!("{what} {self}"), error)
     }
     /// Whether it is there. Of a database it is seen when it is opened.
     pub(crate) fn exists(&self) -> bool {

@@ -1,4 +1,4 @@
-//! `stepwell db` and `stepwell doctor` on a store that is in use: the real binary, a real file.
+//! `stepwell db` on a store that is in use: the real binary, a real file.
 #![allow(clippy::unwrap_used, reason = "test code, in which a panic is the report")]
 
 mod rig;
@@ -151,18 +151,4 @@ fn damage_is_found() {
     fs::write(place.join("other.db"), "this is no database, and longer than its header would be").unwrap();
     let (code, _, told) = stepwell(place, &["db", "check", "--store", "sqlite:other.db"]);
     assert!(code == 1 && told.contains("not an SQLite database"), "{told}");
-}
-
-#[test]
-fn the_doctor_sees_the_file_of_a_store() {
-    let place = tempfile::tempdir().unwrap();
-    let place = place.path();
-    done(place, &["tokens", "create", "me", "--admin", "--store", "sqlite:app.db"]);
-    let found = json(&done(place, &["doctor", "--store", "sqlite:app.db", "--json"]));
-    let checks: Vec<&str> =
-        found.as_array().unwrap().iter().map(|one| one["check"].as_str().unwrap()).collect();
-    assert_eq!(checks, ["store", "sqlite", "disk", "clock", "queues", "webhooks"], "{found}");
-    done(place, &["enqueue", "other.kind", "--store", "sqlite:app.db"]);
-    let (code, said, _) = stepwell(place, &["doctor", "--store", "sqlite:app.db"]);
-    assert!(code == 1 && said.contains("problem\tworkers\t"), "{said}");
 }

@@ -4,6 +4,7 @@
 mod serving;
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::Path,
@@ -44,6 +45,36 @@ fn a_token_is_made_used_and_revoked_and_sigterm_ends_it_in_order() {
     assert_eq!(code, Some(0), "{told}");
     assert!(told.contains("nobody has a token yet") && told.contains("ending"), "{told}");
     assert!(!told.contains(secret));
+}
+
+#[test]
+fn a_program_prints_the_token_for_the_server_beside_it_and_for_no_other() {
+    let place = place();
+    let place = place.path();
+    let serving = Serving::start(place, &[]);
+    let (_, token, _) = ended(place, &["tokens", "create", "ci", "--store", "sqlite:app.db", "--admin"]);
+    fs::write(place.join("token"), token).unwrap();
+    fs::create_dir(place.join("stepwell")).unwrap();
+    let config = |program: &str| {
+        let server = format!("server = \"http://{}\"", serving.address);
+        let text = format!("[profiles.here]\n{server}\ntoken_cmd = {program}\n");
+        fs::write(place.join("stepwell/config.toml"), text).unwrap();
+    };
+    config(r#"["cat", "token"]"#);
+    assert_eq!(ended(place, &["tokens", "list", "--profile", "here"]).0, 0);
+    let other = format!("http://localhost:{}", serving.address.rsplit(':').next().unwrap());
+    let (code, _, told) = ended(place, &["tokens", "list", "--profile", "here", "--server", &other]);
+    assert!(code == 4 && told.contains("unauthenticated"), "{told}");
+    for (program, words) in [
+        (r#"["cat", "none"]"#, "exit status"),
+        (r#"["true"]"#, "there is none"),
+        (r#"["stepwell-no-such-program"]"#, "No such file"),
+    ] {
+        config(program);
+        let (code, _, told) = ended(place, &["tokens", "list", "--profile", "here"]);
+        assert!(code == 1 && told.contains("token_cmd") && told.contains(words), "{told}");
+    }
+    assert_eq!(serving.end("-TERM").0, Some(0));
 }
 
 #[test]

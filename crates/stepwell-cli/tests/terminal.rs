@@ -47,6 +47,10 @@ impl Terminal {
         Self::run_with(program, place, arguments, &[])
     }
     fn run_with(program: &Program, place: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let server = program.url("");
+        Self::run_in(place, arguments, &[&[("STEPWELL_SERVER", &*server)], environment].concat())
+    }
+    fn run_in(place: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&ours).unwrap();
         unlockpt(&ours).unwrap();
@@ -58,7 +62,7 @@ impl Terminal {
         for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "STEPWELL_STORE", "STEPWELL_TOKEN"] {
             command.env_remove(name);
         }
-        command.args(arguments).current_dir(place).env("STEPWELL_SERVER", program.url(""));
+        command.args(arguments).current_dir(place).env("XDG_CONFIG_HOME", place);
         command.env("TERM", "xterm-256color").envs(environment.iter().copied());
         let end = || Stdio::from(theirs.try_clone().unwrap());
         let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
@@ -188,6 +192,58 @@ fn people_get_tables_and_hints_and_colours_only_if_they_want_them() {
     assert!(list.screen.starts_with("ID ") && !list.written.contains('\u{1b}'), "{:?}", list.written);
     let list = run(&["jobs", "list", "--json"]).end();
     assert!(list.screen.starts_with("[\n{\"id\"") && !list.screen.contains("next:"), "{}", list.screen);
+    assert_eq!(program.end().0, Some(0));
+}
+
+#[test]
+fn long_work_shows_how_far_it_is_and_leaves_nothing_of_that() {
+    let place = tempfile::tempdir().unwrap();
+    let program = serve(place.path());
+    assert_eq!(program.end().0, Some(0));
+    let store = [("STEPWELL_STORE", "sqlite:app.db"), ("STEPWELL_SERVER", "")];
+    let run = |arguments: &[&str]| Terminal::run_in(place.path(), arguments, &store);
+    assert_eq!(run(&["enqueue", "demo.steps"]).end().code, Some(0));
+
+    // Nobody works the store, and so nothing goes on until a server does.
+    let mut bulk = run(&["bulk", "run", "cancel", "--all", "--wait"]);
+    bulk.shows("0/1");
+    bulk.shows("works on this store\n");
+    let program = serve(place.path());
+    let left = bulk.end();
+    assert!(left.code == Some(0) && left.screen.contains("cancel"), "{}", left.screen);
+    assert!(!left.screen.contains("0/1"), "{}", left.screen);
+    assert_eq!(program.end().0, Some(0));
+
+    // Somebody else has the file.
+    let file = rusqlite::Connection::open(place.path().join("app.db")).unwrap();
+    file.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut vacuum = run(&["db", "vacuum"]);
+    vacuum.shows("compacting");
+    file.execute_batch("ROLLBACK").unwrap();
+    let left = vacuum.end();
+    assert!(left.code == Some(0) && !left.screen.contains("compacting"), "{}", left.screen);
+    let dumb = [store[0], store[1], ("TERM", "dumb")];
+    let left = Terminal::run_in(place.path(), &["db", "vacuum"], &dumb).end();
+    assert!(left.code == Some(0) && !left.written.contains('\u{1b}'), "{:?}", left.written);
+}
+
+#[test]
+fn whoever_is_asked_may_leave_with_ctrl_c() {
+    let place = tempfile::tempdir().unwrap();
+    let program = serve(place.path());
+    let run = |arguments: &[&str]| Terminal::run(&program, place.path(), arguments);
+    assert_eq!(run(&["enqueue", "other.kind"]).end().code, Some(0));
+    let mut purge = run(&["queues", "purge", "default"]);
+    purge.shows("cancel 1 jobs that wait in the queue default, and delete its cancelled jobs. Type default to go on: ");
+    purge.signal("-INT");
+    assert_eq!(purge.end().code, Some(130));
+    let left = run(&["queues", "purge", "default", "--no-input"]).end();
+    assert!(left.code == Some(2) && left.screen.contains("--yes"), "{}", left.screen);
+    let mut purge = run(&["queues", "purge", "default"]);
+    purge.shows("Type default");
+    purge.types("default\n");
+    let left = purge.end();
+    assert!(left.code == Some(0) && left.screen.contains("1       jobs deleted"), "{}", left.screen);
     assert_eq!(program.end().0, Some(0));
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A transcript is a file of commands, each with what it says: standard output as it is, standard error after `! `, and
 //! an exit code unless it is 0. What differs from one time to the next is written as `<1>` (the first id), `<1…>` (its
-//! last digits), `<time>` and `<span>`. `STEPWELL_BLESS=1 cargo nextest run transcripts` writes what is said now.
+//! last digits), `<time>`, `<span>` and `<place>`. A file is written by `= NAME`, and its lines by `+ `.
+//! `STEPWELL_BLESS=1 cargo nextest run transcripts` writes what is said now.
 #![allow(clippy::unwrap_used, reason = "test code, in which a panic is the report")]
 
 #[path = "transcripts/redact.rs"]
@@ -77,6 +78,18 @@ fn doctor() {
     run("doctor", Asked::Server);
 }
 
+/// It names the store itself, which the server has.
+#[test]
+fn db() {
+    run("db", Asked::Server);
+}
+
+/// It measures on the server, and once beside a store.
+#[test]
+fn bench() {
+    run("bench", Asked::Server);
+}
+
 /// It asks nobody.
 #[test]
 fn config() {
@@ -88,6 +101,7 @@ fn config() {
 
 transcripts! {
     jobs jobs_on_the_store,
+    fields fields_on_the_store,
     steering steering_on_the_store,
     queues queues_on_the_store,
     events events_on_the_store,

@@ -94,7 +94,7 @@ impl Upkeep {
     /// # Errors
     /// If the backup is not sound, or there is something under this file's name, or it cannot be written.
     pub fn restore(&self, backup: &Path, generation: [u8; 16]) -> Result<u64> {
-        for suffix in ["-wal", "-shm"] {
+        for suffix in ["", "-wal", "-shm"] {
             unused(&beside(&self.path, suffix))?;
         }
         let faults = Self::of(backup).check()?;

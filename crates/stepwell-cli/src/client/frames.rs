@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 
 use super::{Client, refusal, requests::Body};
-use crate::failure::Failure;
+use crate::{failure::Failure, output::beside};
 
 /// How long to wait before coming again, unless the server says.
 const RETRY: Duration = Duration::from_secs(2);
@@ -107,7 +107,7 @@ impl Frames<'_> {
             Ok(response) => response,
             Err(failure) if self.was_open && failure.is_unreachable() => {
                 if !std::mem::replace(&mut self.waiting, true) && !self.silent {
-                    eprintln!("stepwell: {failure}; trying again");
+                    beside(format_args!("stepwell: {failure}; trying again"));
                 }
                 return Ok(());
             }

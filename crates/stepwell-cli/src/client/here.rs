@@ -17,7 +17,6 @@ use crate::{
 
 /// The API on a store.
 pub(crate) struct Here {
-    store: StoreAddress,
     stepwell: Stepwell,
     api: Api,
 }
@@ -36,16 +35,11 @@ impl Here {
             let why = "there is no such file; name another with --store, or let `stepwell serve` make it";
             return Err(Failure::with_code(code::NOT_FOUND, format!("open {store}"), why));
         }
-        let stepwell = store.builder().webhooks(webhooks).open().await.failed_to(format!("open {store}"))?;
+        let opened = store.builder().webhooks(webhooks).open().await;
+        let stepwell = opened.map_err(|error| store.failed_to("open", error))?;
         // Whoever may open the file may do everything with it.
         let api = Api::new(&stepwell, Access::unrestricted(), Hosts::any()).requests_per_minute(None);
-        Ok(Self { store: store.clone(), stepwell, api })
-    }
-    pub(crate) fn stepwell(&self) -> &Stepwell {
-        &self.stepwell
-    }
-    pub(crate) fn store(&self) -> &StoreAddress {
-        &self.store
+        Ok(Self { stepwell, api })
     }
     pub(super) async fn send(&self, mut request: Request<Full<Bytes>>) -> Response<Body> {
         request.headers_mut().insert(header::HOST, HeaderValue::from_static("localhost"));

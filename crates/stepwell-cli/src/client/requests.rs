@@ -80,6 +80,17 @@ impl Client {
         let body = serde_json::to_vec(body).failed_to(what)?;
         self.ask(what, Method::POST, path, &[], body.into()).await
     }
+    /// Asks for a change, and waits as long as the request itself may wait.
+    pub(crate) async fn post_within(
+        &self,
+        what: &str,
+        path: &str,
+        body: &impl Serialize,
+        wait: Duration,
+    ) -> Result<Answer, Failure> {
+        let body = serde_json::to_vec(body).failed_to(what)?;
+        self.ask_within(what, Method::POST, path, &[], body.into(), wait + PATIENCE).await
+    }
     /// Asks for a change that needs no words.
     pub(crate) async fn act(&self, what: &str, path: &str) -> Result<Answer, Failure> {
         self.ask(what, Method::POST, path, &[], Bytes::new()).await

@@ -1,21 +1,35 @@
 //! `stepwell config`.
 
-use std::{env, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Subcommand;
 use serde_json::{json, value::RawValue};
 
+use super::serve;
 use crate::{
-    client::{Target, Told},
+    client::{Target, Told, variable},
     config::Config,
-    failure::{FailedTo, Failure},
-    output::{Format, Output, Table},
+    failure::{FailedTo, Failure, code},
+    output::{Fields, Format, Members, Output, Table},
 };
 
 /// What says more than what.
 const ORDER: &str = "\
-What a flag says counts more than what the environment says, and that more than the default. Kinds, queues and networks
-for webhooks are said in stepwell.toml, which `serve` and `dev` read.";
+What counts more than what, the first one most:
+  a flag
+  the environment: STEPWELL_SERVER, STEPWELL_STORE, STEPWELL_TOKEN and so on
+  the profile that --profile names, [profiles.NAME] of any file
+  ./stepwell.toml, or the file that --config or STEPWELL_CONFIG names
+  $XDG_CONFIG_HOME/stepwell/config.toml, ~/.config unless set
+  /etc/stepwell/config.toml
+  what is so unless it is set
+
+[client] and profiles have server or store, and beside a server token_file, or token_cmd, which only the last two files
+may have. [serve] has store, listen, hosts, behind_proxy, requests_per_minute, grace and keep. Kinds, queues and
+networks for webhooks are for stepwell.toml.";
+
+/// What a setting has.
+const MEMBERS: Members = Members::Only(&["name", "value", "origin"]);
 
 #[derive(clap::Args)]
 #[command(after_help = ORDER)]
@@ -30,41 +44,70 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Shows what is set: whom commands ask, where `serve` listens, and what stepwell.toml has. It also checks that.
+    /// Shows what is set: whom commands ask, how `serve` serves, and what stepwell.toml has. It also checks the files.
     Show {
         /// Also what set each of it.
         #[arg(long)]
         origin: bool,
-        /// The file, if that is not ./stepwell.toml.
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
+        #[command(flatten)]
+        file: File,
+        #[command(flatten)]
+        fields: Fields,
+    },
+    /// Prints one setting, as `show` calls it.
+    Get {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        file: File,
+    },
+    /// Lists the profiles of all files.
+    Profiles {
+        #[command(flatten)]
+        fields: Fields,
     },
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let Arguments { target, format, command: Command::Show { origin, config } } = arguments;
-    let mut settings = target.told()?;
-    settings.push(of_environment("listen", "STEPWELL_LISTEN", "127.0.0.1:7717"));
-    settings.push(of_environment("log", "STEPWELL_LOG", "warn"));
-    settings.extend(of_file(config)?);
-    show(format.into(), &settings, origin)?;
+#[derive(clap::Args)]
+struct File {
+    /// The file, if that is not ./stepwell.toml.
+    #[arg(long, value_name = "FILE", env = "STEPWELL_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let Arguments { target, format, command } = arguments;
+    let out = Output::from(format);
+    match command {
+        Command::Show { origin, file, fields } => {
+            fields.check(MEMBERS)?;
+            show(out, &settings(&target, &file).await?, origin, &fields)?;
+        }
+        Command::Get { name, file } => get(out, &settings(&target, &file).await?, &name)?,
+        Command::Profiles { fields } => {
+            fields.check(MEMBERS)?;
+            profiles(out, &fields)?;
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn of_environment(name: &'static str, variable: &str, default: &str) -> Told {
-    match env::var(variable).ok().filter(|value| !value.is_empty()) {
-        Some(value) => (name, value, variable.to_owned()),
-        None => (name, default.to_owned(), "default".to_owned()),
+async fn settings(target: &Target, file: &File) -> Result<Vec<Told>, Failure> {
+    let files = Config::all(file.config.as_deref())?;
+    let mut settings = target.told().await?;
+    settings.extend(serve::told(&files)?);
+    settings.push(match variable("STEPWELL_LOG") {
+        Some(level) => ("log", level, "STEPWELL_LOG".to_owned()),
+        None => ("log", "warn".to_owned(), "default".to_owned()),
+    });
+    for config in &files {
+        let origin = config.path().display().to_string();
+        settings.extend(config.kinds().map(|kind| ("kind", kind.to_owned(), origin.clone())));
     }
+    Ok(settings)
 }
 
-fn of_file(named: Option<PathBuf>) -> Result<Vec<Told>, Failure> {
-    let Some(config) = Config::find(named.as_deref())? else { return Ok(Vec::new()) };
-    let origin = config.path().display().to_string();
-    Ok(config.kinds().map(|kind| ("kind", kind.to_owned(), origin.clone())).collect())
-}
-
-fn show(out: Output, settings: &[Told], with_origin: bool) -> Result<(), Failure> {
+fn show(out: Output, settings: &[Told], with_origin: bool, fields: &Fields) -> Result<(), Failure> {
     let columns: &[&str] = if with_origin { &["NAME", "VALUE", "ORIGIN"] } else { &["NAME", "VALUE"] };
     let mut table = Table::new(columns);
     let mut items = Vec::new();
@@ -73,10 +116,55 @@ fn show(out: Output, settings: &[Told], with_origin: bool) -> Result<(), Failure
         let mut item = json!({ "name": name, "value": value });
         if with_origin {
             cells.push(origin.clone());
+        }
+        if with_origin || fields.are_chosen() {
             item["origin"] = origin.as_str().into();
         }
         table.row(cells);
         items.push(RawValue::from_string(item.to_string()).failed_to("write the settings")?);
     }
-    out.list(&items, &table)
+    out.choose(&items, &table, fields)?;
+    out.hint("stepwell config show --origin");
+    Ok(())
+}
+
+fn get(out: Output, settings: &[Told], name: &str) -> Result<(), Failure> {
+    let found: Vec<&Told> = settings.iter().filter(|(known, ..)| *known == name).collect();
+    if found.is_empty() {
+        let known: std::collections::BTreeSet<&str> = settings.iter().map(|(known, ..)| *known).collect();
+        let known: Vec<&str> = known.into_iter().collect();
+        let why = format!("nothing of that name is set; there are {}", known.join(", "));
+        return Err(Failure::with_code(code::NOT_FOUND, format!("show the setting {name:?}"), why));
+    }
+    for (name, value, origin) in found {
+        match out.is_json() {
+            true => out.line(&json!({ "name": name, "value": value, "origin": origin }).to_string())?,
+            false => out.line(value)?,
+        }
+    }
+    Ok(())
+}
+
+/// Each profile once: of two with one name, the one that is used.
+fn profiles(out: Output, fields: &Fields) -> Result<(), Failure> {
+    let files = Config::all(variable("STEPWELL_CONFIG").map(PathBuf::from).as_deref())?;
+    let mut table = Table::new(&["NAME", "VALUE", "ORIGIN"]);
+    let (mut items, mut seen) = (Vec::new(), std::collections::BTreeSet::new());
+    for file in &files {
+        for (name, asked) in file.profiles() {
+            if !seen.insert(name) {
+                continue;
+            }
+            let server = asked.server.as_ref().map(ToString::to_string);
+            let store = || asked.store.as_ref().map(ToString::to_string);
+            let (value, origin) =
+                (server.or_else(store).unwrap_or_default(), file.path().display().to_string());
+            let item = json!({ "name": name, "value": value, "origin": origin });
+            table.row([name.clone(), value, origin]);
+            items.push(RawValue::from_string(item.to_string()).failed_to("write the profiles")?);
+        }
+    }
+    out.choose(&items, &table, fields)?;
+    out.hint("stepwell jobs list --profile NAME");
+    Ok(())
 }

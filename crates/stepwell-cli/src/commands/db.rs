@@ -1,22 +1,30 @@
 //! `stepwell db`.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    cmp::Ordering,
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::Subcommand;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use stepwell::{Keep, Retention, Upkeep};
+use stepwell::{Keep, Retention, Schema, Upkeep};
 
 use crate::{
+    client::StoreTarget,
     failure::{FailedTo, Failure, code},
     interrupts::Interrupts,
-    output::{Format, Output, bytes},
+    output::{Bar, Format, Output, bytes},
     span,
     store::StoreAddress,
 };
 
 /// What a script wants to know.
 const CODES: &str = "\
+Of a database of PostgreSQL only status, migrate and prune; for the rest it has its own tools, which are named.
+
 All of this may be done while servers and workers use the store, but restore, which makes a new one. Never copy the file
 of a store that is in use by other means.
 
@@ -24,15 +32,14 @@ Exit codes:
   0    it was done, and a check found nothing
   1    it failed, or a check found something
   3    there is no such store
+  6    the database does not answer
   130  ended by Ctrl-C; nothing is left half done";
 
 #[derive(clap::Args)]
 #[command(after_help = CODES)]
 pub(crate) struct Arguments {
-    /// The store: sqlite:PATH. Only `prune` is for postgres://USER@HOST/DATABASE, too; PostgreSQL has its own tools for
-    /// the rest.
-    #[arg(long, global = true, value_name = "STORE", env = "STEPWELL_STORE")]
-    store: Option<StoreAddress>,
+    #[command(flatten)]
+    target: StoreTarget,
     #[command(flatten)]
     format: Format,
     #[command(subcommand)]
@@ -41,6 +48,11 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Shows which schema the store has, and how large it is.
+    Status,
+    /// Brings the schema up to this release, which every program does that opens the store. There is no way back but a
+    /// backup.
+    Migrate,
     /// Looks whether the file is sound, and whether what it says of itself is so. Nobody waits for it.
     Check,
     /// Copies the store as it stands at one moment into a new file.
@@ -70,10 +82,7 @@ enum Command {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let Some(store) = arguments.store else {
-        let why = "no store is named; say --store sqlite:PATH, or set STEPWELL_STORE";
-        return Err(Failure::with_code(code::USAGE, "work on the store", why));
-    };
+    let store = arguments.target.store()?;
     let out = Output::from(arguments.format);
     let is_made = matches!(arguments.command, Command::Restore { .. });
     if !is_made && !store.exists() {
@@ -81,48 +90,51 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         return Err(Failure::with_code(code::NOT_FOUND, format!("open {store}"), why));
     }
     let mut interrupts = Interrupts::listen();
-    let is_short = matches!(arguments.command, Command::Prune { .. });
-    let bar = if is_short { ProgressBar::hidden() } else { spinner(out) };
+    let bar = bar(&store, &arguments.command, out);
     let outcome = tokio::select! {
-        outcome = work(&store, &arguments.command, out) => outcome,
+        outcome = work(&store, &arguments.command, out, &bar) => outcome,
+        () = bar.follow() => Ok(0),
         () = interrupts.next() => {
-            bar.finish_and_clear();
-            out.say("interrupted");
+            drop(bar);
+            out.say("interrupted; nothing is left half done");
             // What is being written has another name until it is whole; a thread in the middle of it is not waited for.
             std::process::exit(i32::from(code::INTERRUPTED));
         }
     };
-    bar.finish_and_clear();
+    drop(bar);
     outcome.map(ExitCode::from)
 }
 
-/// Something that moves while a whole file is read.
-fn spinner(out: Output) -> ProgressBar {
-    if !out.may_move() {
-        return ProgressBar::hidden();
+/// What moves while it is done.
+fn bar(store: &StoreAddress, command: &Command, out: Output) -> Bar {
+    let part = |to: &Path| {
+        let mut name = to.as_os_str().to_owned();
+        name.push(".part");
+        PathBuf::from(name)
+    };
+    match (command, store.file()) {
+        (Command::Backup { to }, Some(file)) => Bar::of_copy(out, file, part(to)),
+        (Command::Restore { from }, Some(file)) => Bar::of_copy(out, from, part(file)),
+        (Command::Check, Some(_)) => Bar::of_work(out, "checking"),
+        (Command::Vacuum, Some(_)) => Bar::of_work(out, "compacting"),
+        (Command::Migrate, _) => Bar::of_work(out, "migrating"),
+        // They end soon, or ask first.
+        _ => Bar::hidden(),
     }
-    let style = ProgressStyle::with_template("{spinner} {elapsed}");
-    let bar = ProgressBar::new_spinner();
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
 }
 
-async fn work(store: &StoreAddress, command: &Command, out: Output) -> Result<u8, Failure> {
-    let upkeep = || {
-        let why =
-            "it is a database of PostgreSQL, which has its own tools for that: pg_dump, pg_restore, VACUUM";
-        let other = || Failure::with_code(code::USAGE, format!("work on {store}"), why);
-        store.file().map(Upkeep::sqlite).ok_or_else(other)
-    };
+async fn work(store: &StoreAddress, command: &Command, out: Output, bar: &Bar) -> Result<u8, Failure> {
+    let upkeep = || store.file().map(Upkeep::sqlite).ok_or_else(|| of_postgres(store, command));
     match command {
+        Command::Status => status(store, out).await,
+        Command::Migrate => migrate(store, out, bar).await,
         Command::Check => {
             let faults = upkeep()?.check().await.failed_to(format!("check {store}"))?;
             let words = match faults.as_slice() {
                 [] => "sound".to_owned(),
                 faults => faults.join("\n"),
             };
-            tell(out, &json!({ "store": store.to_string(), "faults": faults }), &words)?;
+            tell(out, bar, &json!({ "store": store.to_string(), "faults": faults }), &words)?;
             if !faults.is_empty() {
                 out.say("the store is damaged; stop every program that uses it, keep the file, and restore a backup");
             }
@@ -130,25 +142,106 @@ async fn work(store: &StoreAddress, command: &Command, out: Output) -> Result<u8
         }
         Command::Backup { to } => {
             let n = upkeep()?.backup(to).await.failed_to(format!("back up {store}"))?;
-            tell(out, &json!({ "path": to, "bytes": n }), &format!("{}\t{}", to.display(), bytes(n)))?;
+            tell(out, bar, &json!({ "path": to, "bytes": n }), &format!("{}\t{}", to.display(), bytes(n)))?;
             out.hint(&format!("stepwell db check --store sqlite:{}", to.display()));
             Ok(0)
         }
         Command::Restore { from } => {
             let n =
                 upkeep()?.restore(from).await.failed_to(format!("make {store} from {}", from.display()))?;
-            tell(out, &json!({ "store": store.to_string(), "bytes": n }), &format!("{store}\t{}", bytes(n)))?;
+            tell(
+                out,
+                bar,
+                &json!({ "store": store.to_string(), "bytes": n }),
+                &format!("{store}\t{}", bytes(n)),
+            )?;
             out.hint(&format!("stepwell serve --store {store}"));
             Ok(0)
         }
         Command::Vacuum => {
             let (before, after) = upkeep()?.vacuum().await.failed_to(format!("compact {store}"))?;
             let object = json!({ "bytesBefore": before, "bytesAfter": after });
-            tell(out, &object, &format!("{}\t{}", bytes(before), bytes(after)))?;
+            tell(out, bar, &object, &format!("{}\t{}", bytes(before), bytes(after)))?;
             Ok(0)
         }
-        Command::Prune { keep, keep_failed, yes } => prune(store, *keep, *keep_failed, *yes, out).await,
+        Command::Prune { keep, keep_failed, yes } => prune(store, *keep, *keep_failed, *yes, out, bar).await,
     }
+}
+
+/// What whoever uses PostgreSQL does instead.
+fn of_postgres(store: &StoreAddress, command: &Command) -> Failure {
+    let (what, instead) = match command {
+        Command::Check => {
+            ("check", "pg_amcheck looks at its indexes and tables, and `stepwell doctor` at the queue")
+        }
+        Command::Backup { .. } => (
+            "back up",
+            "pg_dump -Fc -n stepwell DATABASE > FILE, or the base backups and the archive of the server",
+        ),
+        Command::Restore { .. } => {
+            ("restore", "stop the programs that use it, drop the schema, and pg_restore -d DATABASE FILE")
+        }
+        _ => (
+            "compact",
+            "autovacuum gives room back all the time; VACUUM (FULL, ANALYZE) does it at once, and locks",
+        ),
+    };
+    let why = format!("it is a database of PostgreSQL, which has its own tools for that: {instead}");
+    Failure::with_code(code::USAGE, format!("{what} {store}"), why)
+}
+
+/// Which schema it has, and what it takes; it is not opened for that.
+async fn status(store: &StoreAddress, out: Output) -> Result<u8, Failure> {
+    let Schema { version, known } = schema(store).await?;
+    let size = |path: &Path| fs::metadata(path).ok().map(|file| file.len());
+    let (file, log) = match store.file() {
+        Some(file) => (size(file), size(&PathBuf::from(format!("{}-wal", file.display())))),
+        None => (None, None),
+    };
+    if out.is_json() {
+        let object = json!({
+            "store": store.to_string(), "schema": { "version": version, "known": known },
+            "bytes": file, "logBytes": log,
+        });
+        out.line(&object.to_string())?;
+    } else {
+        out.facts(&[
+            ("store", store.to_string()),
+            ("schema", format!("{version} of {known}")),
+            ("file", file.map_or_else(String::new, bytes)),
+            ("log", log.map_or_else(String::new, bytes)),
+        ])?;
+    }
+    match version.cmp(&known) {
+        Ordering::Less => out.hint("stepwell db backup FILE, and then stepwell db migrate"),
+        Ordering::Equal => out.hint("stepwell doctor"),
+        Ordering::Greater => out.say("a newer release has opened it; use that one, or a later one"),
+    }
+    Ok(0)
+}
+
+/// Brings the schema up to date, which every program does that opens the store.
+async fn migrate(store: &StoreAddress, out: Output, bar: &Bar) -> Result<u8, Failure> {
+    let before = schema(store).await?;
+    let stepwell = store.builder().open().await.map_err(|error| store.failed_to("open", error))?;
+    stepwell.close().await.failed_to(format!("close {store}"))?;
+    let after = schema(store).await?;
+    let object = json!({ "versionBefore": before.version, "versionAfter": after.version });
+    if out.is_json() {
+        return tell(out, bar, &object, "").map(|()| 0);
+    }
+    bar.end();
+    out.facts(&[("before", before.version.to_string()), ("after", after.version.to_string())])?;
+    Ok(0)
+}
+
+async fn schema(store: &StoreAddress) -> Result<Schema, Failure> {
+    let found = store.builder().stored_schema().await;
+    found.map_err(|error| store.failed_to("read the schema of", error))?.ok_or_else(|| {
+        let why =
+            "there is no store of Stepwell's; name another with --store, or make one with `stepwell serve`";
+        Failure::with_code(code::NOT_FOUND, format!("read the schema of {store}"), why)
+    })
 }
 
 async fn prune(
@@ -157,23 +250,25 @@ async fn prune(
     keep_failed: bool,
     yes: bool,
     out: Output,
+    bar: &Bar,
 ) -> Result<u8, Failure> {
     let what = format!("delete what is older than {}", crate::output::span(keep));
-    out.confirm(yes, &what, "delete")?;
+    out.confirm(yes, &what, "delete").await?;
     let mut retention = Retention::for_age(keep);
     if keep_failed {
         retention.failed = Keep::EVERYTHING;
     }
-    let stepwell = store.builder().open().await.failed_to(format!("open {store}"))?;
+    let stepwell = store.builder().open().await.map_err(|error| store.failed_to("open", error))?;
     let pruned = stepwell.prune(retention).await;
     let closed = stepwell.close().await;
     let jobs = pruned.failed_to(&what)?;
     closed.failed_to(format!("close {store}"))?;
-    tell(out, &json!({ "jobs": jobs }), &format!("{jobs}\tjobs deleted"))?;
+    tell(out, bar, &json!({ "jobs": jobs }), &format!("{jobs}\tjobs deleted"))?;
     out.hint("stepwell db vacuum, to give the room back to the disk");
     Ok(0)
 }
 
-fn tell(out: Output, object: &Value, words: &str) -> Result<(), Failure> {
+fn tell(out: Output, bar: &Bar, object: &Value, words: &str) -> Result<(), Failure> {
+    bar.end();
     out.line(&if out.is_json() { object.to_string() } else { words.to_owned() })
 }

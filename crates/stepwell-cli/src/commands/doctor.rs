@@ -11,13 +11,15 @@ use crate::{
 
 /// What a script wants to know.
 const CODES: &str = "\
-With --store it also looks at the file, the log beside it, and the disk they are on.
+It looks who answers, whether the store's schema and the program belong together, at the store's file, its log and its
+disk, at the clocks, at leases that have expired, at jobs that nobody takes, and at webhooks that do not arrive. It
+changes nothing: a store whose schema is older is not opened.
 
 Exit codes:
   0  nothing stands still; there may be warnings
   1  there is a problem
   4  the token is missing or wrong
-  6  the server does not answer";
+  6  the server, or the database, does not answer";
 
 #[derive(clap::Args)]
 #[command(after_help = CODES)]
@@ -32,6 +34,12 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let store = if arguments.ready { None } else { arguments.target.chosen_store()? };
+    if let Some(store) = store
+        && let Some(code) = doctor::visit_unopened(&store, &arguments.format.into()).await?
+    {
+        return Ok(ExitCode::from(code));
+    }
     Session::run(&arguments.target, arguments.format.into(), async |session| {
         if !arguments.ready {
             return doctor::visit(session).await;

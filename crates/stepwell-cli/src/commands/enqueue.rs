@@ -143,7 +143,7 @@ struct Webhook<'a> {
 }
 
 impl Arguments {
-    fn job(&self) -> Result<NewJob<'_>, Failure> {
+    async fn job(&self) -> Result<NewJob<'_>, Failure> {
         let secret = self.webhook_secret_file.as_ref().map(|file| {
             let text = std::fs::read_to_string(file);
             text.failed_to(format!("read the webhook's secret from {}", file.display()))
@@ -151,7 +151,7 @@ impl Arguments {
         let secret = secret.transpose()?.map(|text| text.trim().to_owned());
         Ok(NewJob {
             kind: &self.kind,
-            payload: payload::read(&self.payload)?,
+            payload: payload::read(&self.payload).await?,
             queue: self.queue.as_deref(),
             priority: self.priority,
             delay_ms: self.delay.map(|delay| delay.as_millis()),
@@ -170,7 +170,7 @@ impl Arguments {
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     // What is wrong with it is said before anybody is asked.
     let what = "enqueue the job";
-    let body = serde_json::to_vec(&arguments.job()?).failed_to(what)?;
+    let body = serde_json::to_vec(&arguments.job().await?).failed_to(what)?;
     let key = arguments.idempotency_key.as_deref();
     let headers: Vec<(&str, &str)> = key.map(|key| ("idempotency-key", key)).into_iter().collect();
     let target = arguments.target.clone().with_webhooks(&arguments.webhooks);

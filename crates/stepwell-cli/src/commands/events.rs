@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     client::{Query, Session, Target, query},
     failure::{FailedTo, Failure},
-    output::{Format, event_line, text_of},
+    output::{Fields, Format, Members, event_line, text_of},
 };
 
 #[derive(clap::Args)]
@@ -52,6 +52,8 @@ struct Tail {
     /// Only of these types, as `events types` lists them. May be given several times, or separated by commas.
     #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
     types: Vec<String>,
+    #[command(flatten)]
+    fields: Fields,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
@@ -65,6 +67,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 
 async fn follow(session: &Session, tail: &Tail) -> Result<u8, Failure> {
     let what = "follow the events";
+    tail.fields.check(Members::Of("Event"))?;
     let job = match &tail.job {
         Some(job) => Some(session.client.id(&crate::client::JOBS, job).await?),
         None => None,
@@ -87,7 +90,9 @@ async fn follow(session: &Session, tail: &Tail) -> Result<u8, Failure> {
             tell_missed(session, &frame.event, &frame.data)?;
             continue;
         }
-        show(session, &frame.data)?;
+        if !session.out.choose_one(&frame.data, &tail.fields)? {
+            show(session, &frame.data)?;
+        }
         left -= 1;
     }
     Ok(0)

@@ -1,5 +1,6 @@
 //! The commands: one file or directory each.
 
+pub(crate) mod bench;
 pub(crate) mod bulk;
 pub(crate) mod completion;
 pub(crate) mod config;

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::{Value, json, value::RawValue};
 
+use super::bulk;
 use crate::{
     client::{Session, Target, segment},
     failure::{FailedTo, Failure},
-    output::{Ago, Format, Table, field, text_of, tint},
+    output::{Ago, Fields, Format, Members, Table, field, text_of, tint},
 };
 
 #[derive(clap::Args)]
@@ -24,7 +25,7 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Lists the queues that have jobs, a worker, or something that was set.
-    List,
+    List(Fields),
     /// Shows a queue.
     Get {
         /// The queue.
@@ -55,6 +56,14 @@ enum Command {
         /// The queue.
         name: String,
     },
+    /// Cancels every job of a queue that waits, and deletes those of it that are cancelled. What runs goes on.
+    Purge {
+        /// The queue.
+        name: String,
+        /// Does not ask.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
@@ -63,10 +72,14 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         let client = &session.client;
         let path = |name: &str| format!("/api/v1/queues/{}", segment(name));
         let answer = match &command {
-            Command::List => {
+            Command::List(fields) => {
+                fields.check(Members::Of("Queue"))?;
                 let queues = client.whole("list the queues", "/api/v1/queues").await?;
-                return show(session, &queues);
+                show(session, &queues, fields)?;
+                session.out.hint("stepwell queues get NAME, or stepwell jobs list --queue NAME");
+                return Ok(0);
             }
+            Command::Purge { name, yes } => return bulk::purge(session, name, *yes).await,
             Command::Get { name } => client.get("read the queue", &path(name)).await?,
             Command::Set { name, limit, no_limit: _ } => {
                 client.put("set the queue's limit", &path(name), &json!({ "limit": limit })).await?
@@ -86,14 +99,15 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             false => {
                 let queue: Box<RawValue> =
                     serde_json::from_str(answer.text()).failed_to("understand the answer")?;
-                show(session, &[queue])
+                show(session, &[queue], &Fields::default())?;
+                Ok(0)
             }
         }
     })
     .await
 }
 
-fn show(session: &Session, queues: &[Box<RawValue>]) -> Result<u8, Failure> {
+fn show(session: &Session, queues: &[Box<RawValue>], fields: &Fields) -> Result<(), Failure> {
     let mut table = Table::new(&[
         "QUEUE",
         "STATE",
@@ -130,6 +144,5 @@ fn show(session: &Session, queues: &[Box<RawValue>]) -> Result<u8, Failure> {
         ]);
         table.paint(1, tint(state));
     }
-    session.out.list(queues, &table)?;
-    Ok(0)
+    session.out.choose(queues, &table, fields)
 }

@@ -10,7 +10,7 @@ use stepwell_http::Scope;
 use crate::{
     client::{Session, Target, segment},
     failure::{FailedTo, Failure},
-    output::{Ago, Format, Table, field, text_of},
+    output::{Ago, Fields, Format, Members, Table, field, text_of},
     span,
 };
 
@@ -30,7 +30,7 @@ enum Command {
     /// does not exist.
     Create(Create),
     /// Lists the tokens, without their secrets.
-    List,
+    List(Fields),
     /// Ends a token. Running servers notice within two seconds.
     Revoke(Revoke),
 }
@@ -85,7 +85,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let target = if let Command::Create(_) = command { target.that_may_be_made() } else { target };
     Session::run(&target, format.into(), async |session| match &command {
         Command::Create(create) => make(session, create).await,
-        Command::List => list(session).await,
+        Command::List(fields) => list(session, fields).await,
         Command::Revoke(revoke) => {
             let path = format!("/api/v1/tokens/{}", segment(&revoke.id));
             session.client.delete("revoke the token", &path).await?;
@@ -118,7 +118,8 @@ async fn make(session: &Session, create: &Create) -> Result<u8, Failure> {
     Ok(0)
 }
 
-async fn list(session: &Session) -> Result<u8, Failure> {
+async fn list(session: &Session, fields: &Fields) -> Result<u8, Failure> {
+    fields.check(Members::Of("Token"))?;
     let what = "list the tokens";
     let tokens = session.client.whole(what, "/api/v1/tokens").await?;
     let mut table =
@@ -144,6 +145,7 @@ async fn list(session: &Session) -> Result<u8, Failure> {
             time("lastUsedAt"),
         ]);
     }
-    session.out.list(&tokens, &table)?;
+    session.out.choose(&tokens, &table, fields)?;
+    session.out.hint("stepwell tokens revoke ID");
     Ok(0)
 }

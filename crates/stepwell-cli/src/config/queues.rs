@@ -20,6 +20,9 @@ struct Queue {
 }
 
 impl Queues {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
     pub(super) fn add_to(&self, builder: Builder) -> Builder {
         self.0.iter().fold(builder, |builder, (name, queue)| {
             let builder = match queue.concurrency {

@@ -321,6 +321,6 @@ pub(super) async fn stop(workers: &Workers, interrupts: &mut Interrupts) {
         () = interrupts.next() => workers.shutdown(Duration::ZERO).await,
     };
     if let Err(error) = outcome {
-        eprintln!("stepwell: {error}; these jobs go on at the next start");
+        crate::output::beside(format_args!("stepwell: {error}; these jobs go on at the next start"));
     }
 }

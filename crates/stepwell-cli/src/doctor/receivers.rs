@@ -6,13 +6,13 @@ use super::finding::Finding;
 use crate::{
     client::{Client, segment},
     failure::{FailedTo, Failure},
-    output::{Ago, field, short},
+    output::{Ago, Output, field, short},
 };
 
 /// Endpoints that are looked at.
 const LOOKED_AT_MAX: usize = 200;
 
-pub(super) async fn webhooks(client: &Client) -> Result<Vec<Finding>, Failure> {
+pub(super) async fn webhooks(client: &Client, out: &Output) -> Result<Vec<Finding>, Failure> {
     let what = "look at the webhooks";
     let listed = client.list(what, "/api/v1/webhooks", &[], LOOKED_AT_MAX, None).await?;
     let mut found = Vec::new();
@@ -21,7 +21,9 @@ pub(super) async fn webhooks(client: &Client) -> Result<Vec<Finding>, Failure> {
         let id = field(&endpoint, "id");
         let path = format!("/api/v1/webhooks/{}/stats", segment(id));
         let health = client.get(what, &path).await?.value()?;
-        found.extend(look_at(&endpoint, &health, short(id).trim_start_matches('…')));
+        let short = short(id);
+        let shown = if out.is_for_people() { short.trim_start_matches('…') } else { id };
+        found.extend(look_at(&endpoint, &health, shown));
     }
     if found.is_empty() {
         found.push(Finding::ok(

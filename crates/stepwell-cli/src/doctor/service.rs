@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use stepwell::{Clock, wire};
+use serde_json::Value;
+use stepwell::{Clock, Timestamp, wire};
 
 use super::finding::Finding;
 use crate::{
@@ -31,26 +32,66 @@ pub(super) async fn version(client: &Client) -> Result<Finding, Failure> {
     })
 }
 
-/// How far its clock is from this machine's.
-pub(super) async fn clock(client: &Client) -> Result<Finding, Failure> {
+/// What the server tells of itself and its store, and between which two times of this machine it did.
+pub(super) struct Told {
+    pub(super) health: Value,
+    before: Timestamp,
+    after: Timestamp,
+}
+
+/// Asks.
+pub(super) async fn health(client: &Client) -> Result<Told, Failure> {
     let clock = Clock::system();
     let before = clock.wall();
-    let told = client.get("read the counters", "/api/v1/stats").await?.value()?;
-    let after = clock.wall();
-    let Ok(at) = wire::parse_rfc3339(field(&told, "at")) else {
-        return Ok(Finding::warning(
+    let health = client.get("ask how the server is doing", "/api/v1/health").await?.value()?;
+    Ok(Told { health, before, after: clock.wall() })
+}
+
+/// How far the clocks are apart: that of this machine, that of the server's, and that of the store, which counts.
+pub(super) fn clocks(told: &Told) -> Finding {
+    let time = |name: &str| wire::parse_rfc3339(field(&told.health, name));
+    let (Ok(store), Ok(machine)) = (time("at"), time("machineAt")) else {
+        return Finding::warning(
             "clock",
             "the time of the store cannot be read",
             "use the same version for both",
-        ));
+        );
     };
     // It was read at some time in between.
-    let skew = before.since(at).max(at.since(after));
-    let text = format!("{} between this machine and the store", span(skew));
+    let here = told.before.since(store).max(store.since(told.after));
+    let there = machine.since(store).max(store.since(machine));
+    let text = format!(
+        "{} between this machine and the store, {} between the server and the store",
+        span(here),
+        span(there)
+    );
     let fix = "set the clocks, for example with NTP";
-    Ok(match skew {
+    match here.max(there) {
         skew if skew > SKEW_MAX => Finding::problem("clock", text, fix),
         skew if skew > SKEW_NOTICED => Finding::warning("clock", text, fix),
         _ => Finding::ok("clock", text),
-    })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::doctor::finding::Status;
+
+    #[test]
+    fn clocks_that_are_apart_are_told_whichever_is_wrong() {
+        let status = |store: &str, machine: &str| {
+            let at = |second: &str| wire::parse_rfc3339(&format!("2027-03-01T09:00:{second}Z")).unwrap();
+            let health = json!({ "at": store, "machineAt": machine });
+            clocks(&Told { health, before: at("00"), after: at("01") }).status
+        };
+        let (right, fast) = ("2027-03-01T09:00:00.500000Z", "2027-03-01T09:00:04Z");
+        assert_eq!(status(right, right), Status::Ok);
+        assert_eq!(status(right, fast), Status::Warning);
+        assert_eq!(status(fast, right), Status::Warning);
+        assert_eq!(status("2027-03-01T08:58:00Z", right), Status::Problem);
+        assert_eq!(status(right, "2027-03-01T09:02:00Z"), Status::Problem);
+    }
 }

@@ -5,12 +5,13 @@ use console::Style;
 use super::{
     files,
     finding::{Finding, Status},
-    receivers, service, waiting,
+    leases, receivers, schema, service, waiting,
 };
 use crate::{
-    client::{Client, Session},
+    client::Session,
     failure::{FailedTo, Failure, code},
-    output::clean,
+    output::{Output, clean},
+    store::StoreAddress,
 };
 
 /// Looks at everything, says what it found, and answers with an exit code.
@@ -18,15 +19,27 @@ pub(crate) async fn visit(session: &Session) -> Result<u8, Failure> {
     let client = &session.client;
     // Without an answer to this one there is nothing to look at.
     let mut found = vec![service::version(client).await?];
-    if let Client::Here(here) = client {
-        found.extend(files::recovery(here.stepwell()));
-        found.extend(here.store().file().into_iter().flat_map(files::files));
+    match service::health(client).await {
+        Ok(told) => {
+            found.extend(schema::schema(&told.health));
+            found.extend(files::recovery(&told.health));
+            found.extend(files::files(&told.health));
+            found.push(service::clocks(&told));
+            found.extend(leases::leases(&told.health));
+            found.extend(seen("queues", waiting::queues(client, &told.health).await));
+        }
+        Err(failure) => found.extend(seen("health", Err(failure))),
     }
-    found.extend(seen("clock", service::clock(client).await.map(|finding| vec![finding])));
-    found.extend(seen("queues", waiting::queues(client).await));
-    found.extend(seen("webhooks", receivers::webhooks(client).await));
-    tell(session, &found)?;
-    Ok(if found.iter().any(|finding| finding.status == Status::Problem) { code::FAILURE } else { 0 })
+    found.extend(seen("webhooks", receivers::webhooks(client, &session.out).await));
+    tell(&session.out, &found)
+}
+
+/// Looks whether a store can be opened as it is. Answers with an exit code if it cannot, and says why.
+pub(crate) async fn visit_unopened(store: &StoreAddress, out: &Output) -> Result<Option<u8>, Failure> {
+    match schema::before_opening(store).await? {
+        Some(finding) => tell(out, &[finding]).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// What could not be looked at is told, and keeps nobody from looking at the rest.
@@ -37,10 +50,12 @@ fn seen(check: &'static str, looked: Result<Vec<Finding>, Failure>) -> Vec<Findi
     })
 }
 
-fn tell(session: &Session, found: &[Finding]) -> Result<(), Failure> {
-    let out = &session.out;
+fn tell(out: &Output, found: &[Finding]) -> Result<u8, Failure> {
+    let n = |status| found.iter().filter(|finding| finding.status == status).count();
+    let code = if n(Status::Problem) > 0 { code::FAILURE } else { 0 };
     if out.is_json() {
-        return out.line(&serde_json::to_string(found).failed_to("write what was found")?);
+        out.line(&serde_json::to_string(found).failed_to("write what was found")?)?;
+        return Ok(code);
     }
     for finding in found {
         let fix = finding.fix.as_deref().unwrap_or_default();
@@ -61,8 +76,7 @@ fn tell(session: &Session, found: &[Finding]) -> Result<(), Failure> {
         }
     }
     if out.is_for_people() {
-        let n = |status| found.iter().filter(|finding| finding.status == status).count();
         out.line(&format!("problems: {}, warnings: {}", n(Status::Problem), n(Status::Warning)))?;
     }
-    Ok(())
+    Ok(code)
 }

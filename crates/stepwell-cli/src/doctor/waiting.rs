@@ -12,37 +12,30 @@ use crate::{
     output::{field, span, text_of},
 };
 
-/// Jobs of a queue that are looked at for one that is due.
+/// Jobs of a queue and kind that are looked at for one that is due.
 const LOOKED_AT_MAX: usize = 200;
 /// A queue that waits for so long is behind.
 const BEHIND: Duration = Duration::from_mins(15);
 
-/// What stands in the way of each queue's oldest job that is due.
-pub(super) async fn queues(client: &Client) -> Result<Vec<Finding>, Failure> {
-    let what = "look at the queues";
-    let queues = client.whole(what, "/api/v1/queues").await?;
-    let (mut found, mut jobs) = (Vec::new(), 0);
-    for queue in &queues {
-        let queue: Value = serde_json::from_str(queue.get()).failed_to(what)?;
-        let pending = queue["jobs"]["pending"].as_u64().unwrap_or(0);
+/// What stands in the way of the oldest due job of each queue and kind. What several have in common is told once.
+pub(super) async fn queues(client: &Client, health: &Value) -> Result<Vec<Finding>, Failure> {
+    let (mut found, mut jobs) = (Vec::<Finding>::new(), 0);
+    let waiting = health["waiting"].as_array().into_iter().flatten();
+    for of_kind in waiting {
+        let pending = of_kind["jobs"].as_u64().unwrap_or(0);
         jobs += pending;
-        if pending > 0 {
-            found.extend(look_at(client, field(&queue, "name"), pending).await?);
-        }
+        let look = look_at(client, field(of_kind, "queue"), field(of_kind, "kind"), pending).await?;
+        found.extend(look.filter(|look| !found.iter().any(|known| known.text == look.text)));
     }
     if found.is_empty() {
-        found.push(Finding::ok("queues", format!("{}, {jobs} waiting", count(queues.len()))));
+        found.push(Finding::ok("queues", format!("{jobs} waiting, and none that nobody takes")));
     }
     Ok(found)
 }
 
-fn count(queues: usize) -> String {
-    if queues == 1 { "1 queue".to_owned() } else { format!("{queues} queues") }
-}
-
-async fn look_at(client: &Client, queue: &str, pending: u64) -> Result<Option<Finding>, Failure> {
+async fn look_at(client: &Client, queue: &str, kind: &str, pending: u64) -> Result<Option<Finding>, Failure> {
     let what = "look at the jobs that wait";
-    let asked = [("state", "pending"), ("queue", queue), ("order", "asc")];
+    let asked = [("state", "pending"), ("queue", queue), ("kind", kind), ("order", "asc")];
     let listed = client.list(what, "/api/v1/jobs", &asked, LOOKED_AT_MAX, None).await?;
     let now = Clock::system().wall();
     for job in &listed.items {
@@ -53,15 +46,19 @@ async fn look_at(client: &Client, queue: &str, pending: u64) -> Result<Option<Fi
         }
         let path = format!("/api/v1/jobs/{}/explain", segment(field(&job, "id")));
         let told = client.get(what, &path).await?.value()?;
-        let text = format!("queue {queue:?}, {pending} waiting: {}", text_of(&told, "text"));
+        let text = format!("queue {queue:?}, {pending} of kind {kind:?} waiting: {}", text_of(&told, "text"));
         return Ok(match field(&told, "reason") {
             "noWorkerForQueue" => {
-                let fix =
-                    "start a worker that works the queue, or move the jobs: stepwell bulk run set-queue";
+                let fix = format!(
+                    "start a worker that works the queue, or move the jobs: \
+                     stepwell bulk run set-queue --queue {queue} --to-queue ANOTHER"
+                );
                 Some(Finding::problem("workers", text, fix))
             }
             "noWorkerForKind" => {
-                let fix = "start a worker that knows the kind, or cancel the jobs: stepwell bulk run cancel";
+                let fix = format!(
+                    "start a worker that knows the kind, or cancel the jobs: stepwell bulk run cancel --kind {kind}"
+                );
                 Some(Finding::problem("workers", text, fix))
             }
             "newerPlan" => Some(Finding::problem(
@@ -76,7 +73,8 @@ async fn look_at(client: &Client, queue: &str, pending: u64) -> Result<Option<Fi
             )),
             "noFreeSlot" | "ready" if now.since(due) > BEHIND => {
                 let behind = span(now.since(due));
-                let text = format!("queue {queue:?} is {behind} behind, with {pending} waiting");
+                let text =
+                    format!("queue {queue:?} is {behind} behind, with {pending} of kind {kind:?} waiting");
                 Some(Finding::warning("queues", text, "start more workers, or let each do more at once"))
             }
             _ => None,

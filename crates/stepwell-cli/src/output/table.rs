@@ -6,18 +6,20 @@ use super::clean;
 
 /// Spaces between columns.
 const GAP: usize = 2;
+/// What a column is left with, at least.
+const WIDTH_MIN: usize = 6;
 /// Columns of a terminal that does not say.
 const WIDTH: usize = 100;
 
-/// A list with columns. The last one takes what room is left.
+/// A list with columns.
 pub(crate) struct Table {
-    columns: Vec<&'static str>,
+    columns: Vec<String>,
     rows: Vec<Vec<(String, Style)>>,
 }
 
 impl Table {
-    pub(crate) fn new(columns: &[&'static str]) -> Self {
-        Self { columns: columns.to_vec(), rows: Vec::new() }
+    pub(crate) fn new(columns: &[impl ToString]) -> Self {
+        Self { columns: columns.iter().map(ToString::to_string).collect(), rows: Vec::new() }
     }
     /// Adds a row of plain cells.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
@@ -41,33 +43,41 @@ impl Table {
         };
         self.rows.iter().map(line).collect()
     }
-    /// Aligned, under the names of the columns, no line wider than the terminal.
+    /// Aligned, under the names of the columns, no line wider than the terminal if that can be.
     pub(crate) fn aligned(&self, width: Option<usize>) -> String {
-        let width = width.unwrap_or(WIDTH);
-        let widths: Vec<usize> = (0..self.columns.len())
-            .map(|n| {
-                let cells = self.rows.iter().filter_map(|row| row.get(n));
-                cells.map(|(text, _)| measure_text_width(text)).max().unwrap_or(0).max(self.columns[n].len())
-            })
-            .collect();
+        let widths = self.widths(width.unwrap_or(WIDTH));
         let header: Vec<(String, Style)> =
-            self.columns.iter().map(|name| ((*name).to_owned(), Style::new().bold())).collect();
+            self.columns.iter().map(|name| (name.clone(), Style::new().bold())).collect();
         let mut text = String::new();
         for row in std::iter::once(&header).chain(&self.rows) {
-            let (mut line, mut used) = (String::new(), 0);
-            for (n, (cell, style)) in row.iter().enumerate() {
-                let is_last = n + 1 == row.len();
-                let room = if is_last { width.saturating_sub(used).max(8) } else { widths[n] };
-                let cell = truncate_str(cell, room, "…");
-                let pad = if is_last { 0 } else { widths[n] - measure_text_width(&cell) + GAP };
+            let mut line = String::new();
+            for ((cell, style), room) in row.iter().zip(&widths) {
+                let cell = truncate_str(cell, *room, "…");
                 line.push_str(&style.apply_to(&cell).to_string());
-                line.push_str(&" ".repeat(pad));
-                used += widths[n] + GAP;
+                line.push_str(&" ".repeat(room - measure_text_width(&cell) + GAP));
             }
             text.push_str(line.trim_end());
             text.push('\n');
         }
         text
+    }
+    /// How wide each column is. Where that is too much, the widest gives way, but never the first: by its id a thing is
+    /// named.
+    fn widths(&self, width: usize) -> Vec<usize> {
+        let mut widths: Vec<usize> = (0..self.columns.len())
+            .map(|n| {
+                let cells = self.rows.iter().filter_map(|row| row.get(n));
+                let widest = cells.map(|(text, _)| measure_text_width(text)).max().unwrap_or(0);
+                widest.max(measure_text_width(&self.columns[n]))
+            })
+            .collect();
+        let all = widths.iter().map(|width| width + GAP).sum::<usize>().saturating_sub(GAP);
+        for _ in width..all {
+            let widest = widths.iter_mut().skip(1).max().filter(|widest| **widest > WIDTH_MIN);
+            let Some(widest) = widest else { break };
+            *widest -= 1;
+        }
+        widths
     }
 }
 
@@ -84,8 +94,18 @@ mod tests {
 
     #[test]
     fn people_get_columns_and_programs_get_tabs() {
-        let aligned = "ID       KIND       ERROR\n…7be2aa  é          a long …\n…1       mail.send\n";
-        assert_eq!(table().aligned(Some(20)), aligned);
+        let aligned = "ID       KIND       ERROR\n…7be2aa  é          a long error\n…1       mail.send\n";
+        assert_eq!(table().aligned(Some(32)), aligned);
         assert_eq!(table().plain(), "…7be2aa\té\ta long error\n…1\tmail.send\t\n");
+    }
+
+    #[test]
+    fn the_widest_columns_give_way_to_a_narrow_terminal_and_ids_do_not() {
+        for width in 23..=32 {
+            let aligned = table().aligned(Some(width));
+            assert!(aligned.lines().all(|line| measure_text_width(line) <= width), "{width}:\n{aligned}");
+            assert!(aligned.contains("…7be2aa  é"), "{aligned}");
+        }
+        assert!(table().aligned(Some(26)).contains("mail.se…"), "{}", table().aligned(Some(26)));
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     failure::{FailedTo, Failure},
     http::{Http, Listen},
     interrupts::Interrupts,
+    output::beside,
 };
 
 /// Exit codes.
@@ -29,7 +30,7 @@ pub(crate) async fn run(options: Options) -> Result<u8, Failure> {
     };
     let store = stepwell.describe();
     for notice in &store.notices {
-        eprintln!("stepwell: {notice}");
+        beside(format_args!("stepwell: {notice}"));
     }
     let workers = stepwell.start();
     let access = if options.open_to_all { Access::unrestricted() } else { Access::tokens() };
@@ -54,23 +55,23 @@ pub(crate) async fn run(options: Options) -> Result<u8, Failure> {
     let told = format!("serving {} on {}, {}\n", options.store, http.url(), store.durability);
     if let Some(config) = options.config.as_ref().filter(|config| config.has_kinds()) {
         let kinds: Vec<&str> = config.kinds().collect();
-        eprintln!("stepwell: working {} of {}", kinds.join(", "), config.path().display());
+        beside(format_args!("stepwell: working {} of {}", kinds.join(", "), config.path().display()));
     }
     io::stdout().write_all(told.as_bytes()).and_then(|()| io::stdout().flush()).ok();
     if !options.open_to_all && Tokens::new(&stepwell).list().await.failed_to("list the tokens")?.is_empty() {
-        eprintln!(
+        beside(format_args!(
             "stepwell: nobody has a token yet; make one with: stepwell tokens create NAME --admin --store {}",
             options.store
-        );
+        ));
     }
 
     let why = tokio::select! {
         () = interrupts.next() => "",
         () = workers.terminated() => ", because an operator wants it",
     };
-    eprintln!(
+    beside(format_args!(
         "stepwell: ending{why}: requests and phases that are under way may end; another signal shortens it"
-    );
+    ));
     let begun = Stopwatch::start();
     let ending = async {
         // Beside each other, within one time; the store stays open for both.
@@ -86,7 +87,7 @@ pub(crate) async fn run(options: Options) -> Result<u8, Failure> {
     match outcome {
         Ok(()) => Ok(SUCCESS),
         Err(error) => {
-            eprintln!("stepwell: {error}; these jobs go on at the next start");
+            beside(format_args!("stepwell: {error}; these jobs go on at the next start"));
             Ok(NOT_DRAINED)
         }
     }

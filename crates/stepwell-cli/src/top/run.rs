@@ -17,7 +17,7 @@ use super::{
 use crate::{
     client::Session,
     failure::{FailedTo, Failure, code},
-    output::Ago,
+    output::{Ago, is_dumb},
 };
 
 /// What the board is told.
@@ -43,8 +43,9 @@ impl Drop for Screen {
 /// Shows the queue until somebody leaves.
 pub(crate) async fn run(session: &Session) -> Result<u8, Failure> {
     let what = "show the queue live";
-    if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
-        let why = "this is no terminal; `stepwell queues list` and `stepwell events tail` work anywhere";
+    if !io::stdout().is_terminal() || !io::stdin().is_terminal() || is_dumb() {
+        let why = "this is no terminal with a cursor that moves; `stepwell queues list` and `stepwell events tail` \
+                   work anywhere";
         return Err(Failure::with_code(code::USAGE, what, why));
     }
     // Whoever cannot be asked is told of here, and not on a screen that goes away.

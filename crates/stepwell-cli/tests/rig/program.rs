@@ -12,6 +12,7 @@ use std::{
 fn stepwell(place: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stepwell"));
     command.args(arguments).current_dir(place).env_remove("STEPWELL_STORE").env_remove("STEPWELL_LISTEN");
+    command.env_remove("STEPWELL_CONFIG").env("XDG_CONFIG_HOME", place);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

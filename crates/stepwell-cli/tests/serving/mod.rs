@@ -17,6 +17,7 @@ use std::{
 pub fn stepwell(place: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stepwell"));
     command.args(arguments).current_dir(place).env_remove("STEPWELL_STORE");
+    command.env("XDG_CONFIG_HOME", place);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

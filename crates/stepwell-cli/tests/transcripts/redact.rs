@@ -24,12 +24,18 @@ impl Ids {
             } else if let Some(length) = secret(rest) {
                 redacted.push_str("<secret>");
                 rest = &rest[length..];
-            } else if let Some(length) = count(&redacted, rest) {
-                redacted.push_str("<n>");
-                rest = &rest[length..];
             } else if rest.get(..TIME).is_some_and(is_time) {
                 redacted.push_str("<time>");
                 rest = &rest[TIME..];
+            } else if let Some(length) = count(&redacted, rest) {
+                redacted.push_str("<n>");
+                rest = &rest[length..];
+            } else if let Some(length) = measured(&redacted, rest).filter(|_| starts_word) {
+                redacted.push_str("<n>");
+                rest = &rest[length..];
+            } else if let Some(length) = size(rest).filter(|_| starts_word && !redacted.ends_with('.')) {
+                redacted.push_str("<size>");
+                rest = &rest[length..];
             } else if let Some(length) = span(rest).filter(|_| starts_word && !redacted.ends_with('.')) {
                 redacted.push_str("<span>");
                 rest = &rest[length..];
@@ -72,9 +78,44 @@ fn secret(text: &str) -> Option<usize> {
 
 /// How long a number is that counts changes, of which there may be more or fewer.
 fn count(before: &str, text: &str) -> Option<usize> {
-    let is_counted = ["\"version\":", "\"nextSeq\":", "\"pos\":"].iter().any(|name| before.ends_with(name));
+    let counted = [
+        "\"version\":",
+        "\"nextSeq\":",
+        "\"pos\":",
+        "\"versionBefore\":",
+        "\"versionAfter\":",
+        "\"known\":",
+        "before\t",
+        "after\t",
+        "schema\t",
+        "schema\t<n> of ",
+        "schema\tversion ",
+        "schema\tversion <n> of ",
+        "\"schema\",\"status\":\"ok\",\"text\":\"version ",
+        "\"schema\",\"status\":\"ok\",\"text\":\"version <n> of ",
+    ];
+    let is_counted = counted.iter().any(|name| before.ends_with(name));
     let length = text.find(|letter: char| !letter.is_ascii_digit()).filter(|length| *length > 0)?;
     is_counted.then_some(length)
+}
+
+/// How long a number is that was measured, or that makes a name one's own.
+fn measured(before: &str, text: &str) -> Option<usize> {
+    let length = text.find(|letter: char| !letter.is_ascii_digit() && !matches!(letter, '.' | '_'))?;
+    let is_measured = [" jobs/s", " ms"].iter().any(|unit| text[length..].starts_with(unit));
+    let is_own = before.ends_with(".stepwell-bench-");
+    // Those of results are few, and always the same.
+    let is_bytes = length > 3 && ["\"bytes\":", "\"logBytes\":"].iter().any(|name| before.ends_with(name));
+    (length > 0 && (is_measured || is_own || is_bytes)).then_some(length)
+}
+
+/// How long a size at the beginning is: `4.0 KiB`.
+fn size(text: &str) -> Option<usize> {
+    let digits = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').filter(|n| *n > 0)?;
+    let unit = [" bytes", " KiB", " MiB", " GiB", " TiB"]
+        .into_iter()
+        .find(|unit| text[digits..].starts_with(unit))?;
+    Some(digits + unit.len())
 }
 
 fn is_uuid(text: &str) -> bool {

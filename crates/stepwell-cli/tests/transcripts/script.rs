@@ -1,8 +1,9 @@
 //! Commands, run one after the other.
 
 use std::{
+    fs,
     io::Write,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -21,7 +22,7 @@ impl<'p> Script<'p> {
     }
     /// The transcript as it is now: the same commands and remarks, and what is said now.
     pub(crate) fn run(&mut self, transcript: &str) -> String {
-        let mut said = String::new();
+        let (mut said, mut file) = (String::new(), None::<PathBuf>);
         let blocks = transcript.split("\n\n").map(str::trim_end).filter(|block| !block.is_empty());
         for block in blocks {
             if !said.is_empty() {
@@ -30,12 +31,29 @@ impl<'p> Script<'p> {
             for line in block.lines() {
                 if let Some(command) = line.strip_prefix("$ stepwell ") {
                     said.push_str(&format!("{line}\n{}", self.command(command)));
+                } else if let Some(name) = line.strip_prefix("= ") {
+                    said.push_str(&format!("{line}\n"));
+                    file = Some(self.place.join(name));
+                    self.write(file.as_deref(), "");
+                } else if let Some(text) = line.strip_prefix("+ ") {
+                    said.push_str(&format!("{line}\n"));
+                    self.write(file.as_deref(), text);
                 } else if line.starts_with("# ") {
                     said.push_str(&format!("{line}\n"));
                 }
             }
         }
         said
+    }
+    /// Adds a line to a file; none begins it anew.
+    fn write(&self, file: Option<&Path>, text: &str) {
+        let file = file.expect("a line of a file follows its name");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let before = match text {
+            "" => String::new(),
+            _ => fs::read_to_string(file).unwrap() + text + "\n",
+        };
+        fs::write(file, before).unwrap();
     }
     /// What a command says.
     fn command(&mut self, command: &str) -> String {
@@ -48,9 +66,10 @@ impl<'p> Script<'p> {
         let (command, input) = filled.split_once(" <<< ").unwrap_or((&filled, ""));
         let mut program = Command::new(env!("CARGO_BIN_EXE_stepwell"));
         program.args(words(command)).current_dir(self.place);
-        for name in ["SERVER", "STORE", "TOKEN", "TOKEN_FILE", "LISTEN", "LOG"] {
+        for name in ["SERVER", "STORE", "TOKEN", "TOKEN_FILE", "PROFILE", "CONFIG", "LISTEN", "LOG"] {
             program.env_remove(format!("STEPWELL_{name}"));
         }
+        program.env("XDG_CONFIG_HOME", self.place.join("config"));
         program.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let mut child =
             program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -59,8 +78,9 @@ impl<'p> Script<'p> {
         stdin.write_all(words(input).concat().as_bytes()).ok();
         drop(stdin);
         let output = child.wait_with_output().unwrap();
-        let (told, beside) =
-            (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        let place = self.place.to_str().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap().replace(place, "<place>");
+        let (told, beside) = (text(output.stdout), text(output.stderr));
         let mut said = if is_heard { self.ids.redact(&told) } else { String::new() };
         for line in self.ids.redact(&beside).lines() {
             said.push_str(&format!("! {line}\n"));

@@ -9,7 +9,7 @@ use super::{progress, request};
 use crate::{
     client::{BULK, Session, Target},
     failure::{FailedTo, Failure},
-    output::{Ago, Format, Table, field, short, text_of, tint},
+    output::{Ago, Fields, Format, Members, Table, field, short, text_of, tint},
 };
 
 /// What a script wants to know.
@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Lists the operations, the newest first.
-    List,
+    List(Fields),
     /// Shows an operation, and how far it is.
     Get(Named),
     /// Does the same to every job that is selected. It goes on without this program, also after a crash of the server.
@@ -48,7 +48,7 @@ enum Command {
     /// Follows an operation to its end.
     Watch(Named),
     /// Lists the jobs to which it could not be done, and why.
-    Failures(Named),
+    Failures(Failures),
     /// Stops an operation. What it has done stays done.
     Cancel(Named),
 }
@@ -59,16 +59,25 @@ struct Named {
     id: String,
 }
 
+#[derive(clap::Args)]
+struct Failures {
+    /// The operation.
+    id: String,
+    #[command(flatten)]
+    fields: Fields,
+}
+
 /// Operations that are listed.
 const LISTED_MAX: usize = 200;
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let Arguments { target, format, command } = arguments;
     Session::run(&target, format.into(), async |session| match &command {
-        Command::List => {
+        Command::List(fields) => {
+            fields.check(Members::Of("BulkOperation"))?;
             let what = "list the bulk operations";
             let listed = session.client.list(what, "/api/v1/bulk-operations", &[], LISTED_MAX, None).await?;
-            show(session, &listed.items)?;
+            show(session, &listed.items, fields)?;
             session.out.hint("stepwell bulk get ID");
             Ok(0)
         }
@@ -81,9 +90,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             let path = path(session, &named.id).await?;
             progress::until_end(session, &path).await
         }
-        Command::Failures(named) => {
-            let path = path(session, &named.id).await?;
-            failures(session, &path).await
+        Command::Failures(listed) => {
+            listed.fields.check(Members::Of("BulkFailure"))?;
+            let path = path(session, &listed.id).await?;
+            failures(session, &path, &listed.fields).await
         }
         Command::Cancel(named) => {
             let path = path(session, &named.id).await?;
@@ -100,7 +110,7 @@ async fn path(session: &Session, id: &str) -> Result<String, Failure> {
     Ok(format!("/api/v1/bulk-operations/{}", session.client.id(&BULK, id).await?))
 }
 
-async fn failures(session: &Session, path: &str) -> Result<u8, Failure> {
+async fn failures(session: &Session, path: &str, fields: &Fields) -> Result<u8, Failure> {
     let what = "list what failed";
     let failures = session.client.whole(what, &format!("{path}/failures")).await?;
     let mut table = Table::new(&["JOB", "AT", "ERROR"]);
@@ -108,7 +118,8 @@ async fn failures(session: &Session, path: &str) -> Result<u8, Failure> {
         let failure: Value = serde_json::from_str(failure.get()).failed_to(what)?;
         table.row(["jobId", "at", "error"].map(|name| text_of(&failure, name)));
     }
-    session.out.list(&failures, &table)?;
+    session.out.choose(&failures, &table, fields)?;
+    session.out.hint("stepwell jobs get ID");
     Ok(0)
 }
 
@@ -118,13 +129,13 @@ pub(super) fn one(session: &Session, text: &str) -> Result<u8, Failure> {
         true => session.out.line(text)?,
         false => {
             let operation: Box<RawValue> = serde_json::from_str(text).failed_to("understand the answer")?;
-            show(session, &[operation])?;
+            show(session, &[operation], &Fields::default())?;
         }
     }
     Ok(0)
 }
 
-fn show(session: &Session, operations: &[Box<RawValue>]) -> Result<(), Failure> {
+fn show(session: &Session, operations: &[Box<RawValue>], fields: &Fields) -> Result<(), Failure> {
     let mut table =
         Table::new(&["ID", "ACTION", "STATE", "TOTAL", "DONE", "SKIPPED", "FAILED", "CREATED", "BY"]);
     let (ago, people) = (Ago::now(), session.out.is_for_people());
@@ -140,5 +151,5 @@ fn show(session: &Session, operations: &[Box<RawValue>]) -> Result<(), Failure> 
         table.row(cells);
         table.paint(2, tint(field(&operation, "state")));
     }
-    session.out.list(operations, &table)
+    session.out.choose(operations, &table, fields)
 }

@@ -8,7 +8,7 @@ use stepwell::Stopwatch;
 
 use super::command::one;
 use crate::{
-    client::Session,
+    client::{Answer, Session},
     failure::{Failure, code},
     output::field,
 };
@@ -20,6 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Follows an operation to its end, and says how it ended.
 pub(super) async fn until_end(session: &Session, path: &str) -> Result<u8, Failure> {
+    let (operation, code) = end_of(session, path).await?;
+    one(session, operation.text())?;
+    Ok(code)
+}
+
+/// Follows an operation to its end, and answers with it, and with the exit code that says how it ended.
+pub(super) async fn end_of(session: &Session, path: &str) -> Result<(Answer, u8), Failure> {
     let bar = match session.out.may_move() {
         true => ProgressBar::new(0),
         false => ProgressBar::hidden(),
@@ -36,17 +43,16 @@ pub(super) async fn until_end(session: &Session, path: &str) -> Result<u8, Failu
         bar.set_position(done);
         if let Some(code) = ended(&operation) {
             bar.finish_and_clear();
-            one(session, answer.text())?;
             if count("failed") > 0 {
                 session.out.hint(&format!("stepwell bulk failures {}", field(&operation, "id")));
             }
-            return Ok(code);
+            return Ok((answer, code));
         }
         if field(&operation, "state") == "pending"
             && begun.elapsed() > PATIENCE
             && !std::mem::replace(&mut told, true)
         {
-            session.out.say("it has not begun; a server must run that works on this store");
+            bar.suspend(|| session.out.say("it has not begun; a server must run that works on this store"));
         }
         tokio::time::sleep(TICK).await;
     }

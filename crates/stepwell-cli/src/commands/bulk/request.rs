@@ -120,7 +120,7 @@ struct Request<'a> {
     queue: Option<&'a str>,
 }
 
-const PATH: &str = "/api/v1/bulk-operations";
+pub(super) const PATH: &str = "/api/v1/bulk-operations";
 
 pub(super) async fn run(session: &Session, asked: &Run) -> Result<u8, Failure> {
     let what = "begin the bulk operation";
@@ -146,7 +146,7 @@ pub(super) async fn run(session: &Session, asked: &Run) -> Result<u8, Failure> {
     }
     if asked.action == Action::Delete && !asked.yes {
         let preview = session.client.post(what, PATH, &request).await?.value()?;
-        session.out.confirm(false, &format!("delete {} jobs", matched(&preview)), "delete")?;
+        session.out.confirm(false, &format!("delete {} jobs", matched(&preview)), "delete").await?;
     }
     request.dry_run = false;
     let body = serde_json::to_vec(&request).failed_to(what)?;
@@ -164,7 +164,7 @@ pub(super) async fn run(session: &Session, asked: &Run) -> Result<u8, Failure> {
 }
 
 /// How many jobs, as far as they were counted.
-fn matched(preview: &Value) -> String {
+pub(super) fn matched(preview: &Value) -> String {
     let more = if preview["exact"] == true { "" } else { " or more" };
     format!("{}{more}", preview["matched"])
 }

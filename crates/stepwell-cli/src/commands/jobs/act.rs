@@ -105,7 +105,10 @@ pub(super) async fn rerun(session: &Session, rerun: &Rerun) -> Result<u8, Failur
         payload: Option<Box<RawValue>>,
     }
 
-    let payload = rerun.payload.as_deref().map(payload::read).transpose()?;
+    let payload = match rerun.payload.as_deref() {
+        Some(text) => Some(payload::read(text).await?),
+        None => None,
+    };
     let id = session.client.id(&JOBS, &rerun.id).await?;
     let body = Body { from_phase: &rerun.from_phase, payload };
     let answer = session.client.post("run the job again", &format!("/api/v1/jobs/{id}/rerun"), &body).await?;
@@ -134,9 +137,13 @@ pub(super) async fn edit(session: &Session, edit: &Edit) -> Result<u8, Failure> 
         attributes: Option<BTreeMap<&'e str, &'e str>>,
     }
 
+    let payload = match edit.payload.as_deref() {
+        Some(text) => Some(payload::read(text).await?),
+        None => None,
+    };
     let attributes = edit.attributes.iter().map(|(name, value)| (&**name, &**value));
     let body = Body {
-        payload: edit.payload.as_deref().map(payload::read).transpose()?,
+        payload,
         priority: edit.priority,
         queue: edit.queue.as_deref(),
         delay_ms: edit.delay.map(|delay| delay.as_millis()),
@@ -156,7 +163,7 @@ pub(super) async fn delete(session: &Session, delete: &Delete) -> Result<u8, Fai
         ids.push(session.client.id(&JOBS, id).await?);
     }
     let named: Vec<String> = ids.iter().map(|id| short(id)).collect();
-    session.out.confirm(delete.yes, &format!("delete the job {}", named.join(", ")), "delete")?;
+    session.out.confirm(delete.yes, &format!("delete the job {}", named.join(", ")), "delete").await?;
     for id in &ids {
         session.client.delete("delete the job", &format!("/api/v1/jobs/{id}")).await?;
         session.out.deleted(id)?;

@@ -8,7 +8,7 @@ use super::{act, get, list, timeline, watch};
 use crate::{
     client::{JOBS, Session, Target},
     failure::Failure,
-    output::Format,
+    output::{Fields, Format},
     span,
 };
 
@@ -48,9 +48,9 @@ enum Command {
     /// Follows a job to its end, and exits as it ends.
     Watch(Watch),
     /// Shows all that has happened to a job, and how long each step took.
-    Timeline(Named),
+    Timeline(Listed),
     /// Shows what a job's phases have logged.
-    Logs(Named),
+    Logs(Listed),
     /// Stops a job: at once if it waits; if it runs, its phase is asked to stop.
     Cancel(Several),
     /// Gives failed or cancelled jobs a fresh set of tries. Phases that have completed keep their results.
@@ -69,6 +69,14 @@ enum Command {
 pub(super) struct Named {
     /// The job.
     pub(super) id: String,
+}
+
+#[derive(clap::Args)]
+pub(super) struct Listed {
+    /// The job.
+    pub(super) id: String,
+    #[command(flatten)]
+    pub(super) fields: Fields,
 }
 
 #[derive(clap::Args)]
@@ -96,8 +104,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
             let id = session.client.id(&JOBS, &asked.id).await?;
             watch::watch(session, &id, asked.timeout).await
         }
-        Command::Timeline(named) => timeline::timeline(session, &named.id).await,
-        Command::Logs(named) => get::logs(session, &named.id).await,
+        Command::Timeline(listed) => timeline::timeline(session, &listed.id, &listed.fields).await,
+        Command::Logs(listed) => get::logs(session, &listed.id, &listed.fields).await,
         Command::Cancel(several) => act::act(session, &several.ids, "cancel").await,
         Command::Retry(retry) => act::retry(session, retry).await,
         Command::Rerun(rerun) => act::rerun(session, rerun).await,

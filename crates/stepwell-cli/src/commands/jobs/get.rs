@@ -9,7 +9,7 @@ use stepwell::wire;
 use crate::{
     client::{JOBS, Session},
     failure::{FailedTo, Failure},
-    output::{Ago, Table, field, span, text_of, tint},
+    output::{Ago, Fields, Members, Table, field, span, text_of, tint},
 };
 
 /// What a job holds of others.
@@ -111,7 +111,8 @@ pub(super) fn between(from: &str, to: &str) -> Option<Duration> {
     Some(to.since(from))
 }
 
-pub(super) async fn logs(session: &Session, id: &str) -> Result<u8, Failure> {
+pub(super) async fn logs(session: &Session, id: &str, fields: &Fields) -> Result<u8, Failure> {
+    fields.check(Members::Of("LogLine"))?;
     let (what, id) = ("read the job's log", session.client.id(&JOBS, id).await?);
     let lines = session.client.whole(what, &format!("/api/v1/jobs/{id}/logs")).await?;
     let mut table = Table::new(&["AT", "PHASE", "TEXT"]);
@@ -119,6 +120,7 @@ pub(super) async fn logs(session: &Session, id: &str) -> Result<u8, Failure> {
         let line: Value = serde_json::from_str(line.get()).failed_to(what)?;
         table.row(["at", "phase", "text"].map(|name| text_of(&line, name)));
     }
-    session.out.list(&lines, &table)?;
+    session.out.choose(&lines, &table, fields)?;
+    session.out.hint(&format!("stepwell jobs get {id}"));
     Ok(0)
 }

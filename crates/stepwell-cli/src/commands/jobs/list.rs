@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     client::{Query, Session},
     failure::{FailedTo, Failure},
-    output::{Ago, Table, field, phase_bar, short, text_of, tint},
+    output::{Ago, Fields, Members, Table, field, phase_bar, short, text_of, tint},
 };
 
 #[derive(clap::Args)]
@@ -38,6 +38,8 @@ pub(super) struct List {
     /// Goes on after an earlier list, with what that said at its end.
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
+    #[command(flatten)]
+    fields: Fields,
 }
 
 /// Where a job stands.
@@ -77,6 +79,7 @@ pub(super) async fn list(session: &Session, list: &List) -> Result<u8, Failure> 
         pairs.push(("order", "asc"));
     }
     let what = "list the jobs";
+    list.fields.check(Members::Of("Job"))?;
     let listed =
         session.client.list(what, "/api/v1/jobs", &pairs, list.limit as usize, list.cursor.clone()).await?;
     let mut table = Table::new(&["ID", "KIND", "QUEUE", "STATE", "PHASES", "TRIES", "AGE", "ERROR"]);
@@ -85,7 +88,7 @@ pub(super) async fn list(session: &Session, list: &List) -> Result<u8, Failure> 
         let job: Value = serde_json::from_str(item.get()).failed_to(what)?;
         row(&mut table, &job, ago, people);
     }
-    session.out.list(&listed.items, &table)?;
+    session.out.choose(&listed.items, &table, &list.fields)?;
     match (listed.next, listed.items.first()) {
         (Some(next), _) => session.out.hint(&format!("the same with --cursor {next}")),
         (None, Some(_)) => session.out.hint("stepwell jobs get ID"),

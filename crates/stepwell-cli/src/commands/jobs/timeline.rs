@@ -7,7 +7,7 @@ use super::get::between;
 use crate::{
     client::{JOBS, Session, query},
     failure::{FailedTo, Failure},
-    output::{Table, field, span, text_of},
+    output::{Fields, Members, Table, field, span, text_of},
 };
 
 /// Events of one answer.
@@ -20,7 +20,8 @@ struct Polled {
     next: String,
 }
 
-pub(super) async fn timeline(session: &Session, id: &str) -> Result<u8, Failure> {
+pub(super) async fn timeline(session: &Session, id: &str, fields: &Fields) -> Result<u8, Failure> {
+    fields.check(Members::Of("Event"))?;
     let (what, id) = ("read the job's events", session.client.id(&JOBS, id).await?);
     let mut events: Vec<Box<RawValue>> = Vec::new();
     let mut after = "0".to_owned();
@@ -56,6 +57,7 @@ pub(super) async fn timeline(session: &Session, id: &str) -> Result<u8, Failure>
         ]);
         before = at;
     }
-    session.out.list(&events, &table)?;
+    session.out.choose(&events, &table, fields)?;
+    session.out.hint(&format!("stepwell jobs get {id}"));
     Ok(0)
 }

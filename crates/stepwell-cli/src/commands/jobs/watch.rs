@@ -11,7 +11,7 @@ use crate::{
     client::{Client, Session},
     commands::events,
     failure::{FailedTo, Failure, code},
-    output::{clean, field, span, text_of},
+    output::{beside, clean, field, span, text_of},
 };
 
 /// How long one request waits for the end.
@@ -220,7 +220,7 @@ impl Drop for Shown {
         let last: Vec<String> = self.lines.iter().map(ProgressBar::message).collect();
         self.lines.drain(..).for_each(|line| line.finish_and_clear());
         for line in last {
-            eprintln!("{line}");
+            beside(line);
         }
     }
 }

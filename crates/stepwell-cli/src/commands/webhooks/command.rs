@@ -8,7 +8,7 @@ use super::{delivery, endpoint};
 use crate::{
     client::{Session, Target},
     failure::Failure,
-    output::Format,
+    output::{Fields, Format},
     webhooks::WebhookArguments,
 };
 
@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Lists the endpoints that are told of what happens.
-    List,
+    List(Fields),
     /// Shows an endpoint, and how it has been doing.
     Get(Named),
     /// Makes an endpoint, and prints its id and its secret. The secret is shown this once.
@@ -79,7 +79,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let Arguments { target, format, allowed, command } = arguments;
     let target = target.with_webhooks(&allowed);
     Session::run(&target, format.into(), async |session| match &command {
-        Command::List => endpoint::list(session).await,
+        Command::List(fields) => endpoint::list(session, fields).await,
         Command::Get(named) => endpoint::get(session, &named.id).await,
         Command::Create(create) => endpoint::create(session, create).await,
         Command::Set(set) => endpoint::set(session, set).await,

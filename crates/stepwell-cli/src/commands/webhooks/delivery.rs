@@ -9,7 +9,7 @@ use stepwell::Stopwatch;
 use crate::{
     client::{DELIVERIES, JOBS, Query, Session, WEBHOOKS},
     failure::{FailedTo, Failure, code},
-    output::{Ago, Table, field, short, text_of, tint},
+    output::{Ago, Fields, Members, Table, field, short, text_of, tint},
 };
 
 /// How long a test may take.
@@ -63,6 +63,8 @@ pub(super) struct List {
     /// Goes on after an earlier list, with what that said at its end.
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
+    #[command(flatten)]
+    fields: Fields,
 }
 
 #[derive(clap::Args)]
@@ -89,6 +91,7 @@ pub(super) struct Replay {
 
 pub(super) async fn list(session: &Session, list: &List) -> Result<u8, Failure> {
     let what = "list the deliveries";
+    list.fields.check(Members::Of("Delivery"))?;
     let webhook = match &list.webhook {
         Some(id) => Some(session.client.id(&WEBHOOKS, id).await?),
         None => None,
@@ -125,7 +128,7 @@ pub(super) async fn list(session: &Session, list: &List) -> Result<u8, Failure> 
         ]);
         table.paint(1, tint(field(&delivery, "state")));
     }
-    session.out.list(&listed.items, &table)?;
+    session.out.choose(&listed.items, &table, &list.fields)?;
     match listed.next {
         Some(next) => session.out.hint(&format!("the same with --cursor {next}")),
         None if table.is_empty() => {}

@@ -8,7 +8,7 @@ use serde_json::{Value, json, value::RawValue};
 use crate::{
     client::{Session, WEBHOOKS},
     failure::{FailedTo, Failure},
-    output::{Ago, Table, field, short, text_of, tint},
+    output::{Ago, Fields, Members, Table, field, short, text_of, tint},
     span,
 };
 
@@ -117,10 +117,11 @@ fn secret(file: Option<&PathBuf>) -> Result<Option<String>, Failure> {
     Ok(Some(text.trim().to_owned()))
 }
 
-pub(super) async fn list(session: &Session) -> Result<u8, Failure> {
+pub(super) async fn list(session: &Session, fields: &Fields) -> Result<u8, Failure> {
+    fields.check(Members::Of("Webhook"))?;
     let what = "list the webhooks";
     let listed = session.client.list(what, "/api/v1/webhooks", &[], LISTED_MAX, None).await?;
-    show(session, &listed.items)?;
+    show(session, &listed.items, fields)?;
     match listed.items.is_empty() {
         true => session.out.hint("stepwell webhooks create URL"),
         false => session.out.hint("stepwell webhooks get ID"),
@@ -128,7 +129,7 @@ pub(super) async fn list(session: &Session) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn show(session: &Session, endpoints: &[Box<RawValue>]) -> Result<(), Failure> {
+fn show(session: &Session, endpoints: &[Box<RawValue>], fields: &Fields) -> Result<(), Failure> {
     let people = session.out.is_for_people();
     let mut table = Table::new(&["ID", "STATE", "URL", "EVENTS", "KINDS", "QUEUES", "TAGS", "DESCRIPTION"]);
     for endpoint in endpoints {
@@ -140,7 +141,7 @@ fn show(session: &Session, endpoints: &[Box<RawValue>]) -> Result<(), Failure> {
         table.row(cells);
         table.paint(1, tint(state.split(' ').next().unwrap_or_default()));
     }
-    session.out.list(endpoints, &table)
+    session.out.choose(endpoints, &table, fields)
 }
 
 fn state(endpoint: &Value) -> String {
@@ -248,13 +249,13 @@ fn one(session: &Session, text: &str) -> Result<u8, Failure> {
         return Ok(0);
     }
     let endpoint: Box<RawValue> = serde_json::from_str(text).failed_to("understand the answer")?;
-    show(session, &[endpoint])?;
+    show(session, &[endpoint], &Fields::default())?;
     Ok(0)
 }
 
 pub(super) async fn delete(session: &Session, delete: &Delete) -> Result<u8, Failure> {
     let id = session.client.id(&WEBHOOKS, &delete.id).await?;
-    session.out.confirm(delete.yes, &format!("delete the webhook {}", short(&id)), "delete")?;
+    session.out.confirm(delete.yes, &format!("delete the webhook {}", short(&id)), "delete").await?;
     session.client.delete("delete the webhook", &format!("/api/v1/webhooks/{id}")).await?;
     session.out.deleted(&id)?;
     Ok(0)
