@@ -1,18 +1,14 @@
 //! The run as a whole: the built subjects, the table that fills, and what went wrong.
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process,
-};
+use std::path::{Path, PathBuf};
 
 use stepwell_bench_subject::Result;
 
-use crate::{options::Options, subject::Subject, table::Table, turn::Turn};
+use crate::{options::Options, store::Store, subject::Subject, table::Table, turn::Turn};
 
 pub(crate) struct Bench {
     pub(crate) options: Options,
     programs: Vec<(Subject, PathBuf)>,
-    dir: PathBuf,
+    pub(crate) store: Store,
     pub(crate) table: Table,
     /// One line per count that is not as it must be, or subject that did not answer.
     pub(crate) wrong: Vec<String>,
@@ -20,16 +16,11 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(options: Options) -> Result<Self> {
-        let build = |subject: &Subject| Ok((*subject, subject.build()?));
+        let build = |subject: &Subject| Ok((*subject, subject.build(options.store)?));
         let programs = options.subjects.iter().map(build).collect::<Result<_>>()?;
-        // A directory of its own, so that it can be removed whole.
-        let dir = options.dir.join(format!("stepwell-bench-{}", process::id()));
-        fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-        Ok(Self { options, programs, dir, table: Table::default(), wrong: Vec::new() })
-    }
-
-    pub(crate) fn dir(&self) -> &Path {
-        &self.dir
+        let store = Store::open(options.store, &options.dir)?;
+        let table = Table::new(options.store.peer());
+        Ok(Self { options, programs, store, table, wrong: Vec::new() })
     }
 
     pub(crate) fn program(&self, subject: Subject) -> Result<&Path> {
@@ -55,14 +46,6 @@ impl Bench {
             });
             self.wrong.append(&mut wrong);
         }
-        fs::remove_dir_all(&self.dir)?;
-        Ok(fs::create_dir_all(&self.dir)?)
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        // Files that cannot be removed are in nobody's way.
-        let _ = fs::remove_dir_all(&self.dir);
+        self.store.clear()
     }
 }

@@ -9,14 +9,16 @@ use std::{
 
 use stepwell_bench_subject::{Report, Result};
 
+use crate::store::Place;
+
 /// A subject that has lost a job waits for ever; none of the measurements takes as long as this.
 const LIMIT: Duration = Duration::from_mins(5);
-/// Filling a file with ten million jobs may.
+/// Filling a store with ten million jobs may.
 const SEED_LIMIT: Duration = Duration::from_mins(30);
 
-pub(crate) fn run(program: &Path, command: &str, db: &Path, sizes: &[(&str, u64)]) -> Result<Report> {
+pub(crate) fn run(program: &Path, command: &str, place: &Place, sizes: &[(&str, u64)]) -> Result<Report> {
     let mut child = Command::new(program);
-    child.arg(command).arg("--db").arg(db).stdin(Stdio::null()).stdout(Stdio::piped());
+    child.arg(command).arg("--store").arg(&place.address).stdin(Stdio::null()).stdout(Stdio::piped());
     for (name, value) in sizes {
         child.arg(format!("--{name}")).arg(value.to_string());
     }

@@ -1,14 +1,15 @@
-//! What Stepwell must reach on SQLite, what it aims at, and what this run found.
+//! What Stepwell must reach on a store, what it aims at, and what this run found.
 //!
-//! The lines are those of the design that these subjects can judge. The best peer that syncs is not one of them, so
-//! the lines that speak of it are missing.
+//! The lines are those of the design that these subjects can judge. The best peer on SQLite that syncs is not one of
+//! them, so the lines that speak of it are missing.
 use std::fmt;
 
 use serde::Serialize;
 
 use crate::{
     measure::{bulk, callers, claim_rate, drain, idle, latency, memory, startup, webhooks},
-    subject::Subject::{self, Bare, Effectum, Stepwell},
+    store::Kind,
+    subject::Subject::{self, Bare, Peer, Stepwell},
     table::{Number, Table},
 };
 
@@ -36,22 +37,45 @@ enum Bound {
 }
 use Bound::{AtLeast, AtMost};
 
-pub(crate) fn judge(table: &Table) -> Vec<Goal> {
+pub(crate) fn judge(kind: Kind, table: &Table) -> Vec<Goal> {
+    match kind {
+        Kind::Sqlite => on_sqlite(table),
+        Kind::Postgres => on_postgres(table),
+    }
+}
+
+fn on_postgres(table: &Table) -> Vec<Goal> {
     let found = |measure| table.median(measure, Stepwell);
     let to = |subject: Subject, measure| Some(found(measure)? / table.median(measure, subject)?);
     let goal = |level, what, bound, found| Goal { level, what, bound, found };
     vec![
-        goal(Must, "drain, 1 phase, ÷ effectum", AtLeast(1.2), to(Effectum, drain::ONE_PHASE)),
+        goal(Must, "drain, 1 phase, ÷ graphile", AtLeast(1.0), to(Peer, drain::ONE_PHASE)),
+        goal(AimsAt, "drain, 1 phase, ÷ bare store", AtLeast(0.8), to(Bare, drain::ONE_PHASE)),
+        goal(Must, "64 callers ÷ graphile", AtLeast(10.0), to(Peer, callers::MANY)),
+        goal(Must, "start latency, p50, in commits", AtMost(2.0), to(Bare, latency::P50)),
+        goal(Must, "start latency, p50, ÷ graphile", AtMost(0.5), to(Peer, latency::P50)),
+        goal(Must, "start latency, p99, ms", AtMost(5.0), found(latency::P99)),
+        goal(Must, "drain beside finished jobs ÷ without", AtLeast(0.9), found(claim_rate::FINISHED_RATIO)),
+        goal(Must, "drain beside scheduled jobs ÷ without", AtLeast(0.9), found(claim_rate::SCHEDULED_RATIO)),
+        goal(Must, "idle, % of a core", AtMost(0.2), found(idle::CPU)),
+        goal(Must, "memory at rest, MiB", AtMost(20.0), found(memory::REST)),
+        goal(Must, "memory while draining 100,000 jobs, MiB", AtMost(64.0), found(memory::PEAK)),
+        goal(Must, "start to first claim, ms", AtMost(100.0), found(startup::FIRST_CLAIM)),
+        goal(Must, "drain while each end is delivered ÷ without", AtLeast(0.9), found(webhooks::RATIO)),
+    ]
+}
+
+fn on_sqlite(table: &Table) -> Vec<Goal> {
+    let found = |measure| table.median(measure, Stepwell);
+    let to = |subject: Subject, measure| Some(found(measure)? / table.median(measure, subject)?);
+    let goal = |level, what, bound, found| Goal { level, what, bound, found };
+    vec![
+        goal(Must, "drain, 1 phase, ÷ effectum", AtLeast(1.2), to(Peer, drain::ONE_PHASE)),
         goal(AimsAt, "drain, 1 phase, ÷ bare store", AtLeast(0.7), to(Bare, drain::ONE_PHASE)),
-        goal(
-            Must,
-            "drain, 3 phases, phases ÷ effectum's jobs",
-            AtLeast(1.5),
-            to(Effectum, drain::THREE_PHASES),
-        ),
-        goal(Must, "64 callers ÷ effectum", AtLeast(0.7), to(Effectum, callers::MANY)),
+        goal(Must, "drain, 3 phases, phases ÷ effectum's jobs", AtLeast(1.5), to(Peer, drain::THREE_PHASES)),
+        goal(Must, "64 callers ÷ effectum", AtLeast(0.7), to(Peer, callers::MANY)),
         goal(AimsAt, "64 callers ÷ bare store", AtLeast(0.7), to(Bare, callers::MANY)),
-        goal(Must, "bulk enqueue ÷ effectum", AtLeast(1.0), to(Effectum, bulk::BULK)),
+        goal(Must, "bulk enqueue ÷ effectum", AtLeast(1.0), to(Peer, bulk::BULK)),
         goal(AimsAt, "bulk enqueue ÷ bare store", AtLeast(0.9), to(Bare, bulk::BULK)),
         goal(Must, "start latency, p50, in commits", AtMost(2.0), to(Bare, latency::P50)),
         goal(AimsAt, "start latency, p50, in commits", AtMost(1.2), to(Bare, latency::P50)),
@@ -128,9 +152,11 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_is_said() {
-        let goals = judge(&Table::default());
-        let list = List(&goals).to_string();
-        assert_eq!(list.lines().count(), goals.len());
-        assert!(list.lines().all(|line| line.ends_with("not measured")));
+        for kind in [Kind::Sqlite, Kind::Postgres] {
+            let goals = judge(kind, &Table::new(kind.peer()));
+            let list = List(&goals).to_string();
+            assert_eq!(list.lines().count(), goals.len());
+            assert!(list.lines().all(|line| line.ends_with("not measured")));
+        }
     }
 }

@@ -1,13 +1,14 @@
-//! Measures Stepwell beside effectum and beside the bare store, in turn and in one run, and prints the ratios.
+//! Measures Stepwell beside another queue and beside the bare store, in turn and in one run, and prints the ratios.
 //!
 //! | module | decides |
 //! |---|---|
 //! | `options` | what was asked for |
 //! | `subject` | who is measured, and how each is built |
+//! | `store` | where the jobs are put: files, or databases on a server of the run's own |
 //! | `child` | how a subject is started, and for how long it may run |
 //! | `measure/` | one measurement each: which commands, which figures, which counts must be found afterwards |
-//! | `bench`, `turn` | taking turns, fresh files, and what went wrong |
-//! | `counts` | what a subject's file says about its jobs |
+//! | `bench`, `turn` | taking turns, fresh places, and what went wrong |
+//! | `counts` | what a subject's store says about its jobs |
 //! | `table` | the figures, their spread and their ratios |
 //! | `goal` | what must be reached |
 mod bench;
@@ -16,6 +17,7 @@ mod counts;
 mod goal;
 mod measure;
 mod options;
+mod store;
 mod subject;
 mod table;
 mod turn;
@@ -51,7 +53,7 @@ fn run(options: Options) -> Result<Vec<String>> {
     for measure in measures {
         (measure.run)(&mut bench)?;
     }
-    let goals = goal::judge(&bench.table);
+    let goals = goal::judge(bench.options.store, &bench.table);
     println!("{}\n{}", bench.table, goal::List(&goals));
     if let Some(mut json) = json {
         let all = serde_json::json!({ "rows": bench.table, "goals": goals, "wrong": bench.wrong });

@@ -5,6 +5,7 @@ use stepwell_bench_subject::Result;
 
 use crate::{
     measure::{self, Measure},
+    store::Kind,
     subject::Subject,
 };
 
@@ -18,13 +19,15 @@ measures: all (the default), drain1, drain3, callers, bulk, latency, idle, memor
   --rounds R        rounds, each subject once in every round (3)
   --finished N      finished jobs in the file of `finished` (10000000)
   --scheduled N     scheduled jobs in the file of `scheduled`, and all jobs in that of `startup` (1000000)
-  --subjects A,B    of bare, effectum, stepwell (all)
-  --dir DIR         where the files are made (bench/target)
+  --store NAME      sqlite, or postgres: a server of its own is started (sqlite)
+  --subjects A,B    of bare, peer, stepwell (all); the peer is effectum, or graphile_worker on PostgreSQL
+  --dir DIR         where the files of SQLite are made (bench/target)
   --json FILE       writes the table and the goals to FILE as well";
 
 pub(crate) struct Options {
     pub(crate) measures: Vec<Measure>,
     pub(crate) subjects: Vec<Subject>,
+    pub(crate) store: Kind,
     pub(crate) jobs: u64,
     pub(crate) rounds: u64,
     pub(crate) finished: u64,
@@ -51,6 +54,7 @@ impl Options {
         let mut options = Self {
             measures: Vec::new(),
             subjects: Subject::ALL.to_vec(),
+            store: Kind::Sqlite,
             jobs: 50_000,
             rounds: 3,
             finished: 10_000_000,
@@ -72,6 +76,7 @@ impl Options {
                 "--subjects" => {
                     options.subjects = value()?.split(',').map(Subject::named).collect::<Result<_>>()?;
                 }
+                "--store" => options.store = Kind::named(&value()?)?,
                 "--dir" => options.dir = value()?.into(),
                 "--json" => options.json = Some(value()?.into()),
                 _ => return Err(format!("there is no option {word}").into()),
@@ -127,5 +132,6 @@ mod tests {
         assert_eq!(refused("--rounds 0"), "--rounds must be at least 1");
         assert_eq!(refused("--fast 1"), "there is no option --fast");
         assert_eq!(refused("--subjects bare,redis"), "there is no subject `redis`");
+        assert_eq!(refused("--store redis"), "there is no store `redis`");
     }
 }

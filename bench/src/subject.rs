@@ -1,4 +1,4 @@
-//! Who is measured, and how each is built.
+//! Who is measured: on each store the bare store, the best other queue that was found, and Stepwell.
 use std::{
     env, fmt,
     path::{Path, PathBuf},
@@ -8,21 +8,23 @@ use std::{
 use serde::{Deserialize, Serialize};
 use stepwell_bench_subject::Result;
 
+use crate::store::Kind;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Subject {
     Bare,
-    Effectum,
+    Peer,
     Stepwell,
 }
 
 impl Subject {
-    pub(crate) const ALL: [Self; 3] = [Self::Bare, Self::Effectum, Self::Stepwell];
+    pub(crate) const ALL: [Self; 3] = [Self::Bare, Self::Peer, Self::Stepwell];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Bare => "bare",
-            Self::Effectum => "effectum",
+            Self::Peer => "peer",
             Self::Stepwell => "stepwell",
         }
     }
@@ -32,9 +34,10 @@ impl Subject {
         found.ok_or_else(|| format!("there is no subject `{name}`").into())
     }
 
-    /// Compiles the subject and returns its program.
-    pub(crate) fn build(self) -> Result<PathBuf> {
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join(self.name()).join("Cargo.toml");
+    /// Compiles the subject's program and returns where it is.
+    pub(crate) fn build(self, kind: Kind) -> Result<PathBuf> {
+        let directory = kind.directory(self);
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory).join("Cargo.toml");
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let output = Command::new(cargo)
             .args(["build", "--release", "--message-format=json-render-diagnostics", "--manifest-path"])

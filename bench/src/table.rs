@@ -1,4 +1,4 @@
-//! The figures of all rounds: median, spread, and ratios to the bare store and to effectum.
+//! The figures of all rounds: median, spread, and ratios to the bare store and to the other queue.
 use std::fmt;
 
 use serde::{Serialize, Serializer};
@@ -6,8 +6,11 @@ use stepwell_bench_subject::{Report, Samples};
 
 use crate::subject::Subject;
 
-#[derive(Default)]
-pub(crate) struct Table(Vec<Row>);
+pub(crate) struct Table {
+    /// What the other queue is called.
+    peer: &'static str,
+    rows: Vec<Row>,
+}
 
 struct Row {
     measure: String,
@@ -15,7 +18,7 @@ struct Row {
     unit: &'static str,
     settings: String,
     durability: String,
-    sqlite: String,
+    store: String,
     /// One per round.
     values: Vec<f64>,
 }
@@ -27,6 +30,10 @@ impl Row {
 }
 
 impl Table {
+    pub(crate) fn new(peer: &'static str) -> Self {
+        Self { peer, rows: Vec::new() }
+    }
+
     /// Adds one round's value.
     pub(crate) fn add(
         &mut self,
@@ -37,7 +44,7 @@ impl Table {
         value: f64,
     ) {
         eprintln!("{measure}: {subject} {} {unit}", Number(value));
-        if let Some(row) = self.0.iter_mut().find(|row| row.measure == measure && row.subject == subject) {
+        if let Some(row) = self.rows.iter_mut().find(|row| row.measure == measure && row.subject == subject) {
             row.values.push(value);
             return;
         }
@@ -46,18 +53,22 @@ impl Table {
             subject,
             unit,
             settings: report.settings.clone(),
-            durability: format!("{}, {} syncs", report.durability, report.syncs),
-            sqlite: report.sqlite.clone(),
+            // A process that syncs nothing has a server that does.
+            durability: match report.syncs {
+                0 => report.durability.to_string(),
+                syncs => format!("{}, {syncs} syncs", report.durability),
+            },
+            store: report.store.clone(),
             values: vec![value],
         };
         // After the last row of its measure, so that those to compare stand together.
-        let after = self.0.iter().rposition(|other| other.measure == measure);
-        self.0.insert(after.map_or(self.0.len(), |at| at + 1), row);
+        let after = self.rows.iter().rposition(|other| other.measure == measure);
+        self.rows.insert(after.map_or(self.rows.len(), |at| at + 1), row);
     }
 
     /// The median over all rounds, if this was measured.
     pub(crate) fn median(&self, measure: &str, subject: Subject) -> Option<f64> {
-        let row = self.0.iter().find(|row| row.measure == measure && row.subject == subject)?;
+        let row = self.rows.iter().find(|row| row.measure == measure && row.subject == subject)?;
         Some(row.samples().median())
     }
 
@@ -70,20 +81,27 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let head = ["measure", "subject", "settings", "durability", "median", "spread", "unit"];
-        let head = head.into_iter().chain(["÷ bare", "÷ effectum"]).map(String::from).collect();
-        let rows = self.0.iter().map(|row| {
+        let head = head
+            .into_iter()
+            .map(String::from)
+            .chain(["÷ bare".to_owned(), format!("÷ {}", self.peer)])
+            .collect();
+        let rows = self.rows.iter().map(|row| {
             let samples = row.samples();
             let ratio = |to| self.ratio(row, to).map_or_else(|| "–".into(), |ratio| format!("{ratio:.2}"));
             vec![
                 row.measure.clone(),
-                row.subject.to_string(),
+                match row.subject {
+                    Subject::Peer => self.peer.to_owned(),
+                    subject => subject.to_string(),
+                },
                 row.settings.clone(),
                 row.durability.clone(),
                 Number(samples.median()).to_string(),
                 format!("{} … {}", Number(samples.min()), Number(samples.max())),
                 row.unit.into(),
                 ratio(Subject::Bare),
-                ratio(Subject::Effectum),
+                ratio(Subject::Peer),
             ]
         });
         let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
@@ -105,18 +123,18 @@ impl fmt::Display for Table {
 
 impl Serialize for Table {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|row| {
+        serializer.collect_seq(self.rows.iter().map(|row| {
             serde_json::json!({
                 "measure": row.measure,
                 "subject": row.subject,
                 "unit": row.unit,
                 "settings": row.settings,
                 "durability": row.durability,
-                "sqlite": row.sqlite,
+                "store": row.store,
                 "values": row.values,
                 "median": row.samples().median(),
                 "toBare": self.ratio(row, Subject::Bare),
-                "toEffectum": self.ratio(row, Subject::Effectum),
+                "toPeer": self.ratio(row, Subject::Peer),
             })
         }))
     }
@@ -152,22 +170,22 @@ mod tests {
     use super::*;
 
     fn report() -> Report {
-        let durability = Durability { journal_mode: "wal".into(), synchronous: 2 };
-        Report::new("defaults", durability, Figures::new())
+        let durability = Durability::sqlite("wal", 2);
+        Report::new("defaults", "SQLite".into(), durability, Figures::new())
     }
 
     #[test]
     fn ratios_are_of_the_medians() {
-        let mut table = Table::default();
+        let mut table = Table::new("another");
         for value in [90.0, 100.0, 130.0] {
             table.add("drain", Subject::Bare, "jobs/s", &report(), value);
         }
         table.add("bulk", Subject::Bare, "jobs/s", &report(), 1.0);
         table.add("drain", Subject::Stepwell, "jobs/s", &report(), 75.0);
         assert_eq!(table.median("drain", Subject::Bare), Some(100.0));
-        assert_eq!(table.ratio(&table.0[1], Subject::Bare), Some(0.75));
-        assert_eq!(table.ratio(&table.0[1], Subject::Effectum), None);
-        assert!(table.to_string().contains("| drain   | stepwell | defaults | WAL FULL, 0 syncs | 75.0   |"));
+        assert_eq!(table.ratio(&table.rows[1], Subject::Bare), Some(0.75));
+        assert_eq!(table.ratio(&table.rows[1], Subject::Peer), None);
+        assert!(table.to_string().contains("| drain   | stepwell | defaults | WAL FULL   | 75.0   |"));
     }
 
     #[test]

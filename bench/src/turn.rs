@@ -1,12 +1,7 @@
 //! One subject's turn in one round.
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
-
 use stepwell_bench_subject::{Report, Result};
 
-use crate::{bench::Bench, child, counts::Counts, subject::Subject};
+use crate::{bench::Bench, child, counts::Counts, store::Place, subject::Subject};
 
 pub(crate) struct Turn<'b> {
     pub(crate) bench: &'b mut Bench,
@@ -16,26 +11,24 @@ pub(crate) struct Turn<'b> {
 }
 
 impl Turn<'_> {
-    /// A file of the subject's that lasts from round to round.
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.bench.dir().join(self.subject.name()).join(name).join("jobs.db")
+    /// A place of the subject's that lasts from round to round.
+    pub(crate) fn place(&self, name: &str) -> Result<Place> {
+        self.bench.store.place(&self.named(name))
     }
 
     /// The same, without what was in it or beside it.
-    pub(crate) fn fresh(&self, name: &str) -> Result<PathBuf> {
-        let file = self.file(name);
-        if let Some(dir) = file.parent() {
-            if dir.exists() {
-                fs::remove_dir_all(dir)?;
-            }
-            fs::create_dir_all(dir)?;
-        }
-        Ok(file)
+    pub(crate) fn fresh(&mut self, name: &str) -> Result<Place> {
+        let name = self.named(name);
+        self.bench.store.fresh(&name)
+    }
+
+    fn named(&self, name: &str) -> String {
+        format!("{}-{name}", self.subject)
     }
 
     /// Starts the subject's program with one command and waits for its report.
-    pub(crate) fn child(&self, command: &str, db: &Path, sizes: &[(&str, u64)]) -> Result<Report> {
-        let report = child::run(self.bench.program(self.subject)?, command, db, sizes)
+    pub(crate) fn child(&self, command: &str, place: &Place, sizes: &[(&str, u64)]) -> Result<Report> {
+        let report = child::run(self.bench.program(self.subject)?, command, place, sizes)
             .map_err(|error| format!("`{command}`: {error}"))?;
         for fault in ["lost", "repeated"] {
             if let Some(count) = report.figures.get(fault).filter(|count| **count != 0.0) {
@@ -45,22 +38,24 @@ impl Turn<'_> {
         Ok(report)
     }
 
-    /// Compares the file with what must be in it now.
-    pub(crate) fn expect(&self, db: &Path, jobs: u64, completed: u64) -> Result<()> {
-        self.expect_that(db, jobs, completed, |found| found == completed)
+    /// Compares the store with what must be in it now.
+    pub(crate) fn expect(&self, place: &Place, jobs: u64, completed: u64) -> Result<()> {
+        let kind = self.bench.options.store;
+        let expected = Counts { jobs, completed }.as_kept_by(kind, self.subject);
+        let found = Counts::read(&self.bench.store, kind, self.subject, place)?;
+        if found == expected {
+            return Ok(());
+        }
+        Err(format!("the store has {found}, not {expected}").into())
     }
 
     /// The same, where more may have been completed.
-    pub(crate) fn expect_at_least(&self, db: &Path, jobs: u64, completed: u64) -> Result<()> {
-        self.expect_that(db, jobs, completed, |found| found >= completed)
-    }
-
-    fn expect_that(&self, db: &Path, jobs: u64, completed: u64, holds: impl Fn(u64) -> bool) -> Result<()> {
-        let found = Counts::read(self.subject, db)?;
-        if found.jobs == jobs && holds(found.completed) {
+    pub(crate) fn expect_at_least(&self, place: &Place, jobs: u64, completed: u64) -> Result<()> {
+        let found = Counts::read(&self.bench.store, self.bench.options.store, self.subject, place)?;
+        if found.jobs == jobs && found.completed >= completed {
             return Ok(());
         }
-        Err(format!("the store has {found}, not {}", Counts { jobs, completed }).into())
+        Err(format!("the store has {found}, not at least {}", Counts { jobs, completed }).into())
     }
 
     /// Puts a figure of the report into the table and returns it.

@@ -5,12 +5,11 @@
 //! apart, a token and an epoch per claim, and one event row per transition, at `synchronous=FULL`.
 mod drain;
 mod enqueue;
-mod phases;
 mod seed;
 mod store;
 mod writer;
 
-use stepwell_bench_subject::{Figures, Report, Request, Result, monotonic_ns};
+use stepwell_bench_subject::{Figures, Report, Request, Result, monotonic_ns, sqlite};
 
 use crate::store::Store;
 
@@ -20,7 +19,7 @@ const BATCH: usize = 256;
 fn main() -> Result<()> {
     let begun_ns = monotonic_ns();
     let request = Request::from_command_line();
-    let mut store = Store::open(&request.db)?;
+    let mut store = Store::open(request.store.as_ref())?;
     let durability = store.durability()?;
     let (settings, figures) = match request.command.as_str() {
         "bulk" => ("one thread, 1,000 per commit", enqueue::in_bulk(&request, store)?),
@@ -34,5 +33,5 @@ fn main() -> Result<()> {
         }
         _ => request.unknown(),
     };
-    Report::new(settings, durability, figures).print()
+    Report::new(settings, sqlite::version(), durability, figures).print()
 }

@@ -1,11 +1,8 @@
 //! Fills the file with jobs that are only to be in the way: ended ones with their history, and waiting ones.
 use rusqlite::{Transaction, params};
-use stepwell_bench_subject::{Request, Result};
+use stepwell_bench_subject::{Request, Result, packed};
 
-use crate::{
-    phases,
-    store::{self, Store},
-};
+use crate::store::{self, Store};
 
 const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
 
@@ -14,8 +11,8 @@ pub(crate) fn fill(request: &Request, store: &mut Store) -> Result<()> {
     store.connection.execute_batch("PRAGMA synchronous = OFF")?;
     store.commit(|tx| {
         let now_us = store::now_us();
-        let ended = phases::packed(1, 1, false, now_us);
-        let pending = phases::packed(1, 0, false, now_us);
+        let ended = packed(1, 1, false, now_us);
+        let pending = packed(1, 0, false, now_us);
         insert(tx, request.finished, 2, now_us - DAY_US, &ended)?;
         insert(tx, request.scheduled, 0, now_us + DAY_US, &pending)?;
         insert(tx, request.ready, 0, now_us - DAY_US, &pending)

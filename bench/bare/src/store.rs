@@ -5,10 +5,8 @@ use std::{
 };
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
-use stepwell_bench_subject::{Durability, Result};
+use stepwell_bench_subject::{Durability, Result, packed};
 use uuid::Uuid;
-
-use crate::phases;
 
 pub(crate) struct Store {
     pub(crate) connection: Connection,
@@ -39,9 +37,9 @@ impl Store {
     }
 
     pub(crate) fn durability(&self) -> Result<Durability> {
-        let ask = |pragma| self.connection.pragma_query_value(None, pragma, |row| row.get(0));
+        let mode: String = self.connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
         let synchronous = self.connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
-        Ok(Durability { journal_mode: ask("journal_mode")?, synchronous })
+        Ok(Durability::sqlite(&mode, synchronous))
     }
 
     /// Runs `write` in one transaction and returns when that is on disk.
@@ -64,7 +62,7 @@ pub(crate) fn enqueue(tx: &Transaction<'_>, payload: &str, count: u64, now_us: i
         "INSERT INTO job (uuid, queue, kind, state, priority, run_at, phases, next_seq, created_at)
          VALUES (?1, 1, 1, 0, 0, ?2, ?3, 2, ?2)",
     )?
-    .execute(params![Uuid::now_v7().as_bytes(), now_us, phases::packed(count, 0, false, now_us)])?;
+    .execute(params![Uuid::now_v7().as_bytes(), now_us, packed(count, 0, false, now_us)])?;
     let id = tx.last_insert_rowid();
     tx.prepare_cached("INSERT INTO payload (job, body) VALUES (?1, ?2)")?.execute(params![id, payload])?;
     event(tx, id, 1, 0, now_us, None)
@@ -83,7 +81,7 @@ pub(crate) fn claim(tx: &Transaction<'_>, limit: usize, count: u64, now_us: i64)
             Ok(Claimed { id: row.get(0)?, epoch: row.get(1)?, token, payload: row.get(2)? })
         })?
         .collect::<Result<Vec<_>, _>>()?;
-    let running = phases::packed(count, 0, true, now_us);
+    let running = packed(count, 0, true, now_us);
     for job in &claimed {
         let changed = tx
             .prepare_cached(
@@ -107,7 +105,7 @@ pub(crate) fn end_phase(
     now_us: i64,
 ) -> Result<()> {
     let last = phase + 1 == count;
-    let phases = phases::packed(count, phase + 1, !last, now_us);
+    let phases = packed(count, phase + 1, !last, now_us);
     let changed = if last {
         tx.prepare_cached(
             "UPDATE job SET state = 2, owner = NULL, token = NULL, epoch = epoch + 1, phases = ?4,

@@ -10,7 +10,7 @@ use std::{
 
 use effectum::{Error, Job, JobRunner, RunningJob, Worker};
 use rusqlite::Connection;
-use stepwell_bench_subject::{Ledger, Payload, Queue, Result, run};
+use stepwell_bench_subject::{Durability, Ledger, Payload, Queue, Result, run, sqlite};
 
 const KIND: &str = "bench";
 
@@ -26,18 +26,20 @@ impl Queue for Effectum {
     type Workers = Worker;
     const SETTINGS: &str = "512 at once, more at 256, WAL forced";
 
-    fn prepare(db: &Path) -> Result<()> {
-        let connection = Connection::open(db)?;
+    fn prepare(file: &str) -> Result<()> {
+        let connection = Connection::open(file)?;
         connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
-        Ok(())
+        drop(connection);
+        // The next one is effectum's first.
+        sqlite::watch()
     }
 
-    async fn open(db: &Path, phases: u64, ledger: Arc<Ledger>) -> Result<Self> {
+    async fn open(file: &str, phases: u64, ledger: Arc<Ledger>) -> Result<Self> {
         if phases != 1 {
             return Err("effectum has no phases".into());
         }
-        let queue = Arc::new(effectum::Queue::new(db).await?);
-        let reader = Connection::open(db)?;
+        let queue = Arc::new(effectum::Queue::new(Path::new(file)).await?);
+        let reader = Connection::open(file)?;
         reader.busy_timeout(Duration::from_secs(5))?;
         Ok(Self { queue, ledger, reader: Arc::new(Mutex::new(reader)) })
     }
@@ -58,6 +60,11 @@ impl Queue for Effectum {
         let runner = JobRunner::builder(KIND, handle).build();
         let worker = Worker::builder(&self.queue, self.ledger.clone());
         Ok(worker.jobs([runner]).max_concurrency(512).min_concurrency(256).build().await?)
+    }
+
+    async fn durability(&self) -> Result<(String, Durability)> {
+        // SAFETY: nothing has been asked of the queue yet, and its first connection is its writer for life.
+        Ok((sqlite::version(), unsafe { sqlite::durability() }?))
     }
 
     async fn running(&self) -> Result<bool> {

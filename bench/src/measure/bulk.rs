@@ -3,14 +3,14 @@ use stepwell_bench_subject::Result;
 
 use crate::{
     bench::Bench,
-    subject::Subject::{Bare, Effectum, Stepwell},
+    subject::Subject::{Bare, Peer, Stepwell},
 };
 
 pub(crate) const BULK: &str = "bulk enqueue";
 
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let (jobs, rounds) = (bench.options.jobs, bench.options.rounds);
-    bench.in_turn(rounds, &[Bare, Effectum, Stepwell], |turn| {
+    bench.in_turn(rounds, &[Bare, Peer, Stepwell], |turn| {
         let db = turn.fresh("bulk")?;
         let report = turn.child("bulk", &db, &[("jobs", jobs)])?;
         turn.expect(&db, jobs, 0)?;

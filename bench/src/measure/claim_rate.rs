@@ -41,9 +41,8 @@ fn beside(bench: &mut Bench, crowd: Crowd) -> Result<()> {
         let rate_alone = report.figure("jobs_per_second")?;
 
         // The crowd stays from round to round, and the jobs drained beside it join the finished ones.
-        let beside = turn.file("beside");
+        let beside = if turn.round == 1 { turn.fresh("beside")? } else { turn.place("beside")? };
         if turn.round == 1 {
-            turn.fresh("beside")?;
             turn.child("seed", &beside, &[("finished", finished), ("scheduled", scheduled)])?;
         }
         turn.child("bulk", &beside, &sizes)?;

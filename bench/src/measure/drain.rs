@@ -3,7 +3,7 @@ use stepwell_bench_subject::Result;
 
 use crate::{
     bench::Bench,
-    subject::Subject::{Bare, Effectum, Stepwell},
+    subject::Subject::{Bare, Peer, Stepwell},
 };
 
 pub(crate) const ONE_PHASE: &str = "drain, 1 phase";
@@ -19,9 +19,9 @@ pub(crate) fn three_phases(bench: &mut Bench) -> Result<()> {
 
 fn drain(bench: &mut Bench, measure: &str, phases: u64) -> Result<()> {
     let (jobs, rounds) = (bench.options.jobs, bench.options.rounds);
-    bench.in_turn(rounds, &[Bare, Effectum, Stepwell], |turn| {
-        // effectum has no phases: one of its jobs stands against one phase.
-        let phases = if turn.subject == Effectum { 1 } else { phases };
+    bench.in_turn(rounds, &[Bare, Peer, Stepwell], |turn| {
+        // The other queues have no phases: one of their jobs stands against one phase.
+        let phases = if turn.subject == Peer { 1 } else { phases };
         let sizes = [("jobs", jobs), ("phases", phases)];
         let db = turn.fresh("drain")?;
         turn.child("bulk", &db, &sizes)?;

@@ -5,7 +5,7 @@ use stepwell_bench_subject::Result;
 
 use crate::{
     bench::Bench,
-    subject::Subject::{Bare, Effectum, Stepwell},
+    subject::Subject::{Bare, Peer, Stepwell},
 };
 
 pub(crate) const P50: &str = "start latency, p50";
@@ -18,7 +18,7 @@ const JOBS: u64 = 200;
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let (jobs, rounds) = (bench.options.jobs.min(JOBS), bench.options.rounds);
     let sizes = [("jobs", jobs)];
-    bench.in_turn(rounds, &[Bare, Effectum, Stepwell], |turn| {
+    bench.in_turn(rounds, &[Bare, Peer, Stepwell], |turn| {
         let db = turn.fresh("latency")?;
         if turn.subject == Bare {
             let report = turn.child("commit", &db, &sizes)?;
@@ -33,7 +33,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
         turn.record(P99, "ms", &report, "p99_ms")?;
         Ok(())
     })?;
-    // effectum's file belongs to one process.
+    // effectum's file belongs to one process, and what Stepwell must reach is not measured by others.
     bench.in_turn(rounds, &[Stepwell], |turn| {
         let db = turn.fresh("latency")?;
         let report = turn.child("latency-across", &db, &sizes)?;

@@ -11,9 +11,8 @@ pub(crate) const FIRST_CLAIM: &str = "start to first claim";
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let (jobs, rounds) = (bench.options.scheduled, bench.options.rounds);
     bench.in_turn(rounds, &[Bare, Stepwell], |turn| {
-        let db = turn.file("startup");
+        let db = if turn.round == 1 { turn.fresh("startup")? } else { turn.place("startup")? };
         if turn.round == 1 {
-            turn.fresh("startup")?;
             turn.child("seed", &db, &[("finished", jobs / 2), ("ready", jobs - jobs / 2)])?;
             turn.expect(&db, jobs, jobs / 2)?;
         }

@@ -1,13 +1,14 @@
-//! Stepwell as a subject: its defaults, which keep every event and all history, at `synchronous=FULL`.
+//! Stepwell as a subject: its defaults, which keep every event and all history, at `synchronous=FULL` on SQLite and
+//! `synchronous_commit=on` on PostgreSQL.
 mod jobs;
 mod seed;
 mod sink;
 mod webhooks;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use stepwell::{JobState, Stepwell, Workers, webhook::WebhookOptions};
-use stepwell_bench_subject::{Durability, Figures, Ledger, Payload, Queue, Request, Result, run};
+use stepwell_bench_subject::{Durability, Figures, Ledger, Payload, Queue, Request, Result, run, sqlite};
 
 use crate::jobs::{OnePhase, RunOnePhase, RunThreePhases, ThreePhases};
 
@@ -27,9 +28,13 @@ impl Queue for Subject {
     type Workers = Workers;
     const SETTINGS: &'static str = "512 at once, events and history kept";
 
-    async fn open(db: &Path, phases: u64, ledger: Arc<Ledger>) -> Result<Self> {
+    async fn open(store: &str, phases: u64, ledger: Arc<Ledger>) -> Result<Self> {
         let webhooks = WebhookOptions::new().allow("127.0.0.1").at_once(DELIVERIES_AT_ONCE);
-        let builder = Stepwell::sqlite(db).queue("default", AT_ONCE).webhooks(webhooks);
+        let builder = match store.starts_with("postgres://") {
+            true => Stepwell::postgres(store),
+            false => Stepwell::sqlite(store),
+        };
+        let builder = builder.queue("default", AT_ONCE).webhooks(webhooks);
         let builder = match phases {
             1 => builder.worker(RunOnePhase { ledger }),
             3 => builder.worker(RunThreePhases { ledger }),
@@ -87,15 +92,20 @@ impl Queue for Subject {
         Ok(())
     }
 
-    fn durability(&self) -> Result<Durability> {
-        // The writer belongs to the store's own thread, so it is the store that has to read its pragmas back.
-        let durability = self.stepwell.describe().durability;
-        let synchronous = match durability.rsplit('=').next() {
-            Some("FULL") => 2,
-            Some("NORMAL") => 1,
-            _ => return Err(format!("unexpected durability: {durability}").into()),
+    async fn durability(&self) -> Result<(String, Durability)> {
+        // The writers belong to the store, so it is the store that has to say what they read back.
+        let described = self.stepwell.describe();
+        let unexpected = || format!("unexpected durability: {}", described.durability);
+        let (_, setting) = described.durability.rsplit_once('=').ok_or_else(unexpected)?;
+        if described.store == "postgres" {
+            return Ok(("PostgreSQL".into(), Durability::postgres(setting)));
+        }
+        let synchronous = match setting {
+            "FULL" => 2,
+            "NORMAL" => 1,
+            _ => return Err(unexpected().into()),
         };
-        Ok(Durability { journal_mode: "wal".into(), synchronous })
+        Ok((sqlite::version(), Durability::sqlite("wal", synchronous)))
     }
 }
 

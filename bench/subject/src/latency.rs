@@ -22,7 +22,7 @@ pub(crate) async fn measure<Q: Queue>(request: &Request, queue: &Q, ledger: &Led
     Ok((figures, Some(workers)))
 }
 
-/// The same, enqueued by another process on the same file.
+/// The same, enqueued by another process on the same store.
 pub(crate) async fn measure_across<Q: Queue>(
     request: &Request,
     queue: &Q,
@@ -31,8 +31,8 @@ pub(crate) async fn measure_across<Q: Queue>(
     let workers = queue.start().await?;
     sleep(SETTLE).await;
     let mut caller = Command::new(std::env::current_exe()?)
-        .args(["call", "--jobs", &request.jobs.to_string(), "--db"])
-        .arg(&request.db)
+        .args(["call", "--jobs", &request.jobs.to_string(), "--store"])
+        .arg(&request.store)
         .stdout(Stdio::null())
         .spawn()?;
     let figures = waits(request.jobs, ledger).await;

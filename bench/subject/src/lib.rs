@@ -8,9 +8,10 @@
 //! | `request` | which command, with which sizes |
 //! | `queue` | what a queue must be able to do to be measured |
 //! | `bulk`, `callers`, `drain`, `latency`, `idle` | one measurement each |
-//! | `payload`, `ledger` | what a job carries, and that each was handled once |
+//! | `payload`, `phases` | what a job carries |
+//! | `ledger` | that each was handled once |
 //! | `clock`, `memory`, `samples` | how things are measured |
-//! | `durability`, `syncs` | what the file and the kernel really did |
+//! | `durability`, `sqlite`, `syncs` | what the store and the kernel really did |
 //! | `report` | what is printed |
 
 pub mod bulk;
@@ -23,10 +24,13 @@ pub mod latency;
 mod ledger;
 mod memory;
 mod payload;
+mod phases;
 mod queue;
 mod report;
 mod request;
 mod samples;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 mod syncs;
 
 use std::error::Error;
@@ -36,6 +40,7 @@ pub use durability::Durability;
 pub use ledger::Ledger;
 pub use memory::Memory;
 pub use payload::Payload;
+pub use phases::packed;
 pub use queue::{Queue, run};
 pub use report::{Figures, Report};
 pub use request::Request;

@@ -6,7 +6,8 @@ const NAMES: [&str; 3] = ["read", "hash", "store"];
 
 /// A JSON object of `name: [state, tries, started, finished, result]`, of which the first `done` phases are over and,
 /// if the job `runs`, the next one has begun.
-pub(crate) fn packed(phases: u64, done: u64, runs: bool, now_us: i64) -> String {
+#[must_use]
+pub fn packed(phases: u64, done: u64, runs: bool, now_us: i64) -> String {
     let mut json = String::with_capacity(64 * phases as usize);
     for phase in 0..phases {
         let name = NAMES[phase as usize % NAMES.len()];

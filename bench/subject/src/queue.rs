@@ -1,9 +1,9 @@
 //! What a queue must be able to do to be measured, and the commands that follow from it.
-use std::{future::Future, path::Path, process, sync::Arc};
+use std::{future::Future, process, sync::Arc};
 
 use crate::{
-    Durability, Figures, Ledger, Payload, Report, Request, Result, bulk, callers, drain, durability, idle,
-    latency, monotonic_ns,
+    Durability, Figures, Ledger, Payload, Report, Request, Result, bulk, callers, drain, idle, latency,
+    monotonic_ns,
 };
 
 pub trait Queue: Clone + Send + Sync + 'static {
@@ -13,16 +13,16 @@ pub trait Queue: Clone + Send + Sync + 'static {
     /// How the queue is set up, for the table.
     const SETTINGS: &'static str;
 
-    /// What must have happened to the file before the queue opens it.
+    /// What must have happened to the store before the queue opens it.
     ///
     /// # Errors
-    /// If the file cannot be prepared.
-    fn prepare(_db: &Path) -> Result<()> {
+    /// If the store cannot be prepared.
+    fn prepare(_store: &str) -> Result<()> {
         Ok(())
     }
 
-    /// Opens the file. Handlers do nothing but tell `ledger`; jobs have this many phases.
-    fn open(db: &Path, phases: u64, ledger: Arc<Ledger>) -> impl Future<Output = Result<Self>> + Send;
+    /// Opens the store. Handlers do nothing but tell `ledger`; jobs have this many phases.
+    fn open(store: &str, phases: u64, ledger: Arc<Ledger>) -> impl Future<Output = Result<Self>> + Send;
 
     /// Returns when the job is as durable as the queue makes it.
     fn enqueue(&self, payload: Payload) -> impl Future<Output = Result<()>> + Send;
@@ -36,7 +36,7 @@ pub trait Queue: Clone + Send + Sync + 'static {
     /// Whether the store still holds a job that was claimed and has not ended.
     fn running(&self) -> impl Future<Output = Result<bool>> + Send;
 
-    /// Puts jobs into the file that are only to be in the way.
+    /// Puts jobs into the store that are only to be in the way.
     fn seed(&self, _request: &Request) -> impl Future<Output = Result<()>> + Send {
         async { Err("this subject cannot be filled".into()) }
     }
@@ -50,19 +50,13 @@ pub trait Queue: Clone + Send + Sync + 'static {
         async { request.unknown() }
     }
 
-    /// Called last: stops the workers if there are any, and leaves the file as a clean end of the process does.
+    /// Called last: stops the workers if there are any, and leaves the store as a clean end of the process does.
     fn close(&self, _workers: Option<Self::Workers>) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
     }
 
-    /// Called once, after the file has been opened and before anything else.
-    ///
-    /// # Errors
-    /// If the store does not answer.
-    fn durability(&self) -> Result<Durability> {
-        // SAFETY: nothing has been asked of the queue yet, and its first connection is its writer for life.
-        unsafe { durability::read() }
-    }
+    /// Which store this is and how durable its commits are. Called once, before anything else is asked of the queue.
+    fn durability(&self) -> impl Future<Output = Result<(String, Durability)>> + Send;
 }
 
 /// What was measured, and the workers if there were any.
@@ -75,12 +69,11 @@ pub(crate) type Measured<Q> = (Figures, Option<<Q as Queue>::Workers>);
 pub async fn run<Q: Queue>() -> Result<()> {
     let begun_ns = monotonic_ns();
     let request = Request::from_command_line();
-    Q::prepare(&request.db)?;
-    durability::watch()?;
+    Q::prepare(&request.store)?;
     let counted = matches!(request.command.as_str(), "drain" | "latency" | "latency-across" | "webhooks");
     let ledger = Arc::new(Ledger::new(if counted { request.jobs } else { 0 }));
-    let queue = Q::open(&request.db, request.phases, ledger.clone()).await?;
-    let durability = queue.durability()?;
+    let queue = Q::open(&request.store, request.phases, ledger.clone()).await?;
+    let (store, durability) = queue.durability().await?;
     let (figures, workers) = match request.command.as_str() {
         "bulk" => (bulk::measure(request.jobs, |payloads| queue.enqueue_many(payloads)).await?, None),
         "callers" => {
@@ -104,7 +97,7 @@ pub async fn run<Q: Queue>() -> Result<()> {
         _ => queue.other(&request, &ledger).await?,
     };
     queue.close(workers).await?;
-    Report::new(Q::SETTINGS, durability, figures).print()?;
+    Report::new(Q::SETTINGS, store, durability, figures).print()?;
     // Not every queue ends in bounded time, and all that was to be measured has been.
     process::exit(0);
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Durability, Result, durability, syncs};
+use crate::{Durability, Result, syncs};
 
 /// What was measured, by name; the unit is the name's last word.
 pub type Figures = BTreeMap<String, f64>;
@@ -11,18 +11,18 @@ pub type Figures = BTreeMap<String, f64>;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     pub settings: String,
-    pub sqlite: String,
+    /// Which store, and its version.
+    pub store: String,
     pub durability: Durability,
-    /// How often the process asked for a file to be made durable, over its whole life.
+    /// How often the process itself asked for a file to be made durable, over its whole life.
     pub syncs: u64,
     pub figures: Figures,
 }
 
 impl Report {
     #[must_use]
-    pub fn new(settings: &str, durability: Durability, figures: Figures) -> Self {
-        let (sqlite, syncs) = (durability::sqlite_version(), syncs::count());
-        Self { settings: settings.into(), sqlite, durability, syncs, figures }
+    pub fn new(settings: &str, store: String, durability: Durability, figures: Figures) -> Self {
+        Self { settings: settings.into(), store, durability, syncs: syncs::count(), figures }
     }
 
     /// # Errors

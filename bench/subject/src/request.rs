@@ -1,12 +1,14 @@
-//! What a subject is asked to do: `<command> --db FILE [--name number]…`.
-use std::{path::PathBuf, process};
+//! What a subject is asked to do: `<command> --store PLACE [--name number]…`, where the place is a file, or the URL of
+//! a database.
+use std::process;
 
 use crate::Result;
 
 #[derive(Clone, Debug)]
 pub struct Request {
     pub command: String,
-    pub db: PathBuf,
+    /// A file, or the URL of a database.
+    pub store: String,
     pub jobs: u64,
     pub phases: u64,
     pub callers: u64,
@@ -24,7 +26,9 @@ impl Request {
     #[must_use]
     pub fn from_command_line() -> Self {
         Self::parse(std::env::args().skip(1)).unwrap_or_else(|error| {
-            eprintln!("error: {error}\nusage: <command> --db FILE [--jobs N] [--phases N] [--callers N] …");
+            eprintln!(
+                "error: {error}\nusage: <command> --store PLACE [--jobs N] [--phases N] [--callers N] …"
+            );
             process::exit(2);
         })
     }
@@ -38,7 +42,7 @@ impl Request {
     fn parse(mut words: impl Iterator<Item = String>) -> Result<Self> {
         let mut request = Self {
             command: words.next().ok_or("a command is needed")?,
-            db: PathBuf::new(),
+            store: String::new(),
             jobs: 1_000,
             phases: 1,
             callers: 64,
@@ -52,7 +56,7 @@ impl Request {
             let value = words.next().ok_or_else(|| format!("{name} needs a value"))?;
             let number = || value.parse::<u64>().map_err(|_| format!("{name} needs a number, not `{value}`"));
             match name.as_str() {
-                "--db" => request.db = value.into(),
+                "--store" => request.store = value,
                 "--jobs" => request.jobs = number()?,
                 "--phases" => request.phases = number()?,
                 "--callers" => request.callers = number()?.max(1),
@@ -64,8 +68,8 @@ impl Request {
                 _ => return Err(format!("there is no option {name}").into()),
             }
         }
-        if request.db.as_os_str().is_empty() {
-            return Err("--db FILE is needed".into());
+        if request.store.is_empty() {
+            return Err("--store PLACE is needed".into());
         }
         Ok(request)
     }
@@ -81,15 +85,15 @@ mod tests {
 
     #[test]
     fn a_whole_line() {
-        let request = parse("drain --db a.db --jobs 7").unwrap();
+        let request = parse("drain --store a.db --jobs 7").unwrap();
         assert_eq!((request.command.as_str(), request.jobs, request.phases), ("drain", 7, 1));
     }
 
     #[test]
     fn wrong_lines_say_why() {
         assert_eq!(parse("").unwrap_err(), "a command is needed");
-        assert_eq!(parse("drain").unwrap_err(), "--db FILE is needed");
-        assert_eq!(parse("drain --db").unwrap_err(), "--db needs a value");
+        assert_eq!(parse("drain").unwrap_err(), "--store PLACE is needed");
+        assert_eq!(parse("drain --store").unwrap_err(), "--store needs a value");
         assert_eq!(parse("drain --jobs many").unwrap_err(), "--jobs needs a number, not `many`");
         assert_eq!(parse("drain --speed 9").unwrap_err(), "there is no option --speed");
     }

@@ -1,7 +1,7 @@
 //! Counts how often this process really asks the kernel to make a file durable.
 //!
-//! A pragma says what was asked for; this says what happened. SQLite is linked statically into every subject, so
-//! the two functions below take the place of libc's in its code.
+//! A pragma says what was asked for; this says what happened. SQLite is linked statically into the subjects that use
+//! it, so the two functions below take the place of libc's in its code.
 use std::{
     ffi::c_int,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
