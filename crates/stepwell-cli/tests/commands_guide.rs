@@ -3,49 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "test code, in which a panic is the report")]
 #![cfg(target_os = "linux")]
 
+mod rig;
+
 use std::{
     fs,
     io::{BufRead, BufReader},
-    path::Path,
     process::{Command, Stdio},
 };
 
+use rig::guide::{Step, last_digits, shell, steps};
+
 const GUIDE: &str = include_str!("../../../docs/commands.md");
-
-/// What the guide has somebody do.
-#[derive(Debug)]
-enum Step<'a> {
-    Write { name: &'a str, text: &'a str },
-    Run(&'a str),
-}
-
-fn steps(guide: &str) -> Vec<Step<'_>> {
-    let mut steps = Vec::new();
-    let mut rest = guide;
-    while let Some((before, block)) = rest.split_once("```") {
-        let (language, block) = block.split_once('\n').unwrap();
-        let (text, after) = block.split_once("```").unwrap();
-        // The last name before a file is its own.
-        let name = before.rsplit('`').nth(1).unwrap_or_default();
-        match language {
-            "sh" => steps.push(Step::Run(text)),
-            "toml" | "bash" | "py" | "js" => steps.push(Step::Write { name, text }),
-            _ => {}
-        }
-        rest = after;
-    }
-    steps
-}
-
-/// A shell in the place, in which `stepwell` is the program and asks this server.
-fn shell(place: &Path, script: &str, server: &str, job: &str) -> Command {
-    let binaries = Path::new(env!("CARGO_BIN_EXE_stepwell")).parent().unwrap();
-    let path = format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap());
-    let mut command = Command::new("sh");
-    command.args(["-ec", script]).current_dir(place).env("PATH", path).env("STEPWELL_SERVER", server);
-    command.env("JOB", job).env_remove("STEPWELL_STORE").stdin(Stdio::null());
-    command
-}
 
 #[test]
 fn a_first_time_user_breaks_a_phase_repairs_it_and_sees_the_job_go_on() {
@@ -70,8 +38,7 @@ fn a_first_time_user_breaks_a_phase_repairs_it_and_sees_the_job_go_on() {
                 let output = shell(place.path(), script, &url, &job).output().unwrap();
                 let text = String::from_utf8(output.stdout).unwrap();
                 if script.starts_with("stepwell enqueue") {
-                    job = text.split_whitespace().next().unwrap().chars().rev().take(6).collect();
-                    job = job.chars().rev().collect();
+                    job = last_digits(&text);
                 }
                 let told = String::from_utf8(output.stderr).unwrap();
                 said.push((script.trim(), output.status.code(), text, told));

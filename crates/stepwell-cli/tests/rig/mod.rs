@@ -3,7 +3,7 @@
 //! - `program`: starts, kills and ends `stepwell serve`, and makes tokens.
 //! - `client`: asks the API. `stream`: follows an event stream as a browser would.
 //! - `sink`: receives webhooks. `python`: what a proof needs of others.
-//! - `typescript`: the TypeScript client, as its users have it.
+//! - `guide`: what a guide has its reader do. `typescript`: the TypeScript client, as its users have it.
 #![allow(
     dead_code,
     unused_imports,
@@ -12,6 +12,7 @@
 )]
 
 mod client;
+pub(crate) mod guide;
 mod program;
 mod python;
 mod sink;
