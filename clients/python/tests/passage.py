@@ -32,7 +32,7 @@ class Passage:
     """A way to the server.
 
     Every so many answers one is lost after the server has given it; workers are told to send heartbeats at another pace;
-    heartbeats are told of; and workers may be said to be unknown.
+    heartbeats and claims are told of; and workers may be said to be unknown.
     """
 
     def __init__(
@@ -40,8 +40,10 @@ class Passage:
         lose_every: Optional[int] = None,
         heartbeat_ms: Optional[int] = None,
         on_heartbeat: Callable[[str, Any], None] = lambda worker, body: None,
+        on_claim: Callable[[Any], None] = lambda body: None,
     ) -> None:
-        self._lose_every, self._heartbeat_ms, self._on_heartbeat = lose_every, heartbeat_ms, on_heartbeat
+        self._lose_every, self._heartbeat_ms = lose_every, heartbeat_ms
+        self._on_heartbeat, self._on_claim = on_heartbeat, on_claim
         self._listener = socket.create_server(("127.0.0.1", 0))
         host, port = SERVER.split("//", 1)[1].split(":")
         self._server = (host, int(port))
@@ -68,20 +70,27 @@ class Passage:
     def _carry(self, client: socket.socket) -> None:
         with client:
             head, body = _request(client)
-            beat = re.match(rb"POST /api/v1/workers/([^/]+)/heartbeat", head)
-            if beat:
-                self._on_heartbeat(beat[1].decode(), json.loads(body))
+            if head.startswith(b"POST /api/v1/claims HTTP"):
+                self._on_claim(json.loads(body))
             if any(worker.encode() in head + body for worker in self.forgotten):
+                self._tell(head, body)
                 problem = b'{"status":404,"code":"not-found","detail":"there is no such worker here"}'
                 client.sendall(_answer(b"404 Not Found", problem))
                 return
             answer = self._ask(head, body)
+            self._tell(head, body)
             if self._heartbeat_ms is not None and head.startswith(b"POST /api/v1/workers HTTP") and b" 201 " in answer[:20]:
                 registered = json.loads(answer.split(b"\r\n\r\n", 1)[1])
                 registered["heartbeatMs"] = self._heartbeat_ms
                 answer = _answer(b"201 Created", json.dumps(registered).encode())
             if not self._is_lost():
                 client.sendall(answer)
+
+    def _tell(self, head: bytes, body: bytes) -> None:
+        """Once it is answered."""
+        beat = re.match(rb"POST /api/v1/workers/([^/]+)/heartbeat", head)
+        if beat:
+            self._on_heartbeat(beat[1].decode(), json.loads(body))
 
     def _ask(self, head: bytes, body: bytes) -> bytes:
         lines = [line for line in head.split(b"\r\n") if not re.match(rb"(?i)(host|connection):", line)]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import uuid
 from pathlib import Path
@@ -188,6 +189,24 @@ class AsyncWorkers(unittest.IsolatedAsyncioTestCase):
         phase = (await self.client.job(job))["phases"][0]
         self.assertEqual((phase["state"], phase["tries"], phase["interrupted"]), ("pending", 0, True))
 
+    async def test_a_worker_whose_claims_are_not_let_wait_does_not_ask_without_pause(self) -> None:
+        claims, beats = [], []
+        passage = self.passage(
+            on_claim=lambda _: claims.append(time.monotonic()), on_heartbeat=lambda worker, _: beats.append(worker)
+        )
+        worker = self.worker(passage.url)
+
+        @worker.phase(self.kind, "only")
+        async def only(cx):
+            return None
+
+        async with running(worker):
+            await until(lambda: beats)
+            # It is told with the next heartbeat, which is far away.
+            await self.client.request("POST", f"/workers/{beats[0]}/quiet")
+            await until(lambda: len(claims) >= 4)
+        self.assertGreaterEqual(claims[3] - claims[1], 0.9)
+
     async def test_a_run_that_is_cancelled_gives_its_phases_back(self) -> None:
         worker, begun = self.worker(grace_s=60), asyncio.Event()
 
@@ -206,12 +225,15 @@ class AsyncWorkers(unittest.IsolatedAsyncioTestCase):
 
     async def test_a_job_that_is_cancelled_cancels_its_phase(self) -> None:
         passage = self.passage(heartbeat_ms=50)
-        worker, begun = self.worker(passage.url), asyncio.Event()
+        worker, begun, whys = self.worker(passage.url), asyncio.Event(), []
 
         @worker.phase(self.kind, "only")
         async def only(cx):
             begun.set()
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                whys.append(cx.why)
 
         async with running(worker):
             job = await self.enqueue()
@@ -219,6 +241,7 @@ class AsyncWorkers(unittest.IsolatedAsyncioTestCase):
             self.assertEqual(await self.client.cancel(job), "cancelling")
             with self.assertRaises(JobCancelled):
                 await self.client.wait(job, 60)
+        self.assertEqual(whys, ["cancelled"])
 
     async def test_a_worker_that_the_server_does_not_know_any_more_registers_anew(self) -> None:
         beats, whys, begun = [], [], asyncio.Event()

@@ -248,6 +248,21 @@ class Workers(unittest.TestCase):
             until(lambda: whys)
         self.assertEqual(whys, ["cancelled"])
 
+    def test_a_worker_whose_claims_are_not_let_wait_does_not_ask_without_pause(self) -> None:
+        claims, beats = [], []
+        passage = Passage(
+            on_claim=lambda _: claims.append(time.monotonic()), on_heartbeat=lambda worker, _: beats.append(worker)
+        )
+        self.addCleanup(passage.close)
+        worker = Worker(Client(passage.url), queues=[self.queue])
+        worker.phase(self.kind, "only")(lambda cx: None)
+        with Running(worker):
+            until(lambda: beats)
+            # It is told with the next heartbeat, which is far away.
+            self.client.request("POST", f"/workers/{beats[0]}/quiet")
+            until(lambda: len(claims) >= 4)
+        self.assertGreaterEqual(claims[3] - claims[1], 0.9)
+
     def test_sigterm_ends_a_worker_in_order(self) -> None:
         program = (
             "from stepwell import Worker\n"

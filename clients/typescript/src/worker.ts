@@ -199,8 +199,12 @@ export class Worker {
         await this.#bell.rung();
         continue;
       }
-      for (const view of await this.#claim(free)) {
-        this.#take(view);
+      const asked = performance.now();
+      const views = await this.#claim(free);
+      views.forEach((view) => this.#take(view));
+      if (views.length === 0 && performance.now() - asked < PAUSE_MS) {
+        // The server does not let it wait: the next heartbeat tells why.
+        await this.#rest(PAUSE_MS);
       }
     }
   }
@@ -248,8 +252,12 @@ export class Worker {
     }
     this.#warn(`${(error as Error).message}; trying again`);
     const wishedMs = error instanceof Problem ? (error.body.retryAfterMs ?? 0) : 0;
-    // Nothing but the end cuts it short.
-    await pause(Math.max(PAUSE_MS, wishedMs), this.#noMore.signal).catch(() => {});
+    await this.#rest(Math.max(PAUSE_MS, wishedMs));
+  }
+
+  /** Waits for so long. Nothing but the end cuts it short. */
+  #rest(ms: number): Promise<void> {
+    return pause(ms, this.#noMore.signal).catch(() => {});
   }
 
   #take(view: ClaimView): void {

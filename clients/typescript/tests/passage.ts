@@ -17,8 +17,8 @@ export interface PassageOptions {
   loseEvery?: number;
   /** What workers are told to send heartbeats at. */
   heartbeatMs?: number;
-  /** Told of each request before the server is. */
-  onRequest?: (passed: Passed) => void;
+  /** Told of each request once the server has answered it, or somebody in its place. */
+  onAnswer?: (passed: Passed) => void;
   /** Workers that the server is said not to know. */
   forgotten?: Set<string>;
   /** A stream is cut after so many bytes, and the client asked to come again at once. */
@@ -56,9 +56,10 @@ export class Passage {
   async #carry(asked: IncomingMessage, answer: ServerResponse): Promise<void> {
     const body = await textOf(asked);
     const { method = "", url: path = "" } = asked;
-    this.options.onRequest?.({ method, path, body });
+    const passed = { method, path, body };
     if ([...(this.options.forgotten ?? [])].some((worker) => `${path} ${body}`.includes(worker))) {
       const problem = { status: 404, code: "not-found", detail: "there is no such worker here", retryable: false };
+      this.options.onAnswer?.(passed);
       answer.writeHead(404, { "content-type": "application/problem+json" }).end(JSON.stringify(problem));
       return;
     }
@@ -69,22 +70,24 @@ export class Passage {
       if (given.headers["content-type"] === "text/event-stream") {
         this.#stream(given, answer);
       } else {
-        void this.#whole(given, answer, method === "POST" && path === "/api/v1/workers");
+        void this.#whole(given, answer, passed);
       }
     });
     answer.on("close", () => onward.destroy());
     onward.end(body);
   }
 
-  async #whole(given: IncomingMessage, answer: ServerResponse, registers: boolean): Promise<void> {
+  async #whole(given: IncomingMessage, answer: ServerResponse, passed: Passed): Promise<void> {
     let body = await textOf(given);
+    this.options.onAnswer?.(passed);
     this.#passed += 1;
     if (this.options.loseEvery !== undefined && this.#passed % this.options.loseEvery === 0) {
       this.lost += 1;
       answer.destroy();
       return;
     }
-    if (this.options.heartbeatMs !== undefined && registers && given.statusCode === 201) {
+    const registers = passed.method === "POST" && passed.path === "/api/v1/workers" && given.statusCode === 201;
+    if (this.options.heartbeatMs !== undefined && registers) {
       body = JSON.stringify({ ...JSON.parse(body), heartbeatMs: this.options.heartbeatMs });
     }
     const { "content-length": _, ...headers } = given.headers;

@@ -231,9 +231,11 @@ test("over a network that loses answers every phase is recorded once", async () 
 test("a job that is cancelled stops its phase", async () => {
   const passage = await Passage.open({ heartbeatMs: 50 });
   const begins = promised();
+  const why = promised<string>();
   const worker = workerAt(passage.url).phase(kind, "only", async (cx) => {
     begins.resolve();
     await once(cx.signal, "abort");
+    why.resolve((cx.signal.reason as Stopped).why);
     throw cx.signal.reason;
   });
   await running(worker, async () => {
@@ -241,18 +243,19 @@ test("a job that is cancelled stops its phase", async () => {
     await begins.promise;
     assert.equal(await client.cancel(id), "cancelling");
     await assert.rejects(ended(id), JobCancelled);
+    assert.equal(await why.promise, "cancelled", "the server has not stopped it by force");
   });
   passage.close();
 });
 
 test("a worker that the server does not know any more registers anew, and its phases stop", async () => {
   const beats: string[] = [];
-  const onRequest = ({ path }: Passed) => {
+  const onAnswer = ({ path }: Passed) => {
     const found = /workers\/([^/]+)\/heartbeat/.exec(path)?.[1];
     beats.push(...(found === undefined ? [] : [found]));
   };
   const forgotten = new Set<string>();
-  const passage = await Passage.open({ heartbeatMs: 50, onRequest, forgotten });
+  const passage = await Passage.open({ heartbeatMs: 50, onAnswer, forgotten });
   const whys: string[] = [];
   const begins = promised();
   const worker = workerAt(passage.url).phase(kind, "only", async (cx) => {
@@ -283,14 +286,14 @@ test("a worker that the server does not know any more registers anew, and its ph
 test("a worker that is told to be quiet claims nothing more, and one that is told to terminate ends", async () => {
   const states: string[] = [];
   let id = "";
-  const onRequest = ({ path, body }: Passed) => {
+  const onAnswer = ({ path, body }: Passed) => {
     const found = /workers\/([^/]+)\/heartbeat/.exec(path)?.[1];
     if (found !== undefined) {
       id = found;
       states.push(JSON.parse(body).state);
     }
   };
-  const passage = await Passage.open({ heartbeatMs: 50, onRequest });
+  const passage = await Passage.open({ heartbeatMs: 50, onAnswer });
   const begins = promised();
   const worker = workerAt(passage.url).phase(kind, "only", async (cx) => {
     begins.resolve();
@@ -310,6 +313,26 @@ test("a worker that is told to be quiet claims nothing more, and one that is tol
   await client.connection.request("POST", `/workers/${id}/terminate`);
   await run;
   assert.deepEqual([(await client.job(first)).state, (await client.job(second)).state], ["pending", "pending"]);
+  passage.close();
+});
+
+test("a worker whose claims are not let wait does not ask without pause", async () => {
+  const claims: number[] = [];
+  let id = "";
+  const onAnswer = ({ path }: Passed) => {
+    id ||= /workers\/([^/]+)\/heartbeat/.exec(path)?.[1] ?? "";
+    if (path.endsWith("/claims")) {
+      claims.push(performance.now());
+    }
+  };
+  const passage = await Passage.open({ onAnswer });
+  await running(workerAt(passage.url).phase(kind, "only", () => null), async () => {
+    await until(() => id !== "");
+    // It is told with the next heartbeat, which is far away.
+    await client.connection.request("POST", `/workers/${id}/quiet`);
+    await until(() => claims.length >= 4);
+  });
+  assert.ok((claims[3] ?? 0) - (claims[1] ?? 0) >= 900, String(claims));
   passage.close();
 });
 
@@ -350,12 +373,12 @@ test("a handler that blocks everything keeps its lease", async () => {
   const place = mkdtempSync(join(tmpdir(), "stepwell-"));
   const file = join(place, "may-end");
   const beats: string[][] = [];
-  const onRequest = ({ path, body }: Passed) => {
+  const onAnswer = ({ path, body }: Passed) => {
     if (path.endsWith("/heartbeat") && existsSync(`${file}.blocks`)) {
       beats.push(JSON.parse(body).leases);
     }
   };
-  const passage = await Passage.open({ heartbeatMs: 50, onRequest });
+  const passage = await Passage.open({ heartbeatMs: 50, onAnswer });
   const process = child(
     passage.url,
     `async (cx) => {

@@ -23,6 +23,6 @@ fn the_python_client_and_worker_pass_their_tests() {
         .expect("python3 is installed: the tests of the Python client need it");
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}");
-    assert!(told.contains("\nOK") && told.contains("Ran 26 tests"), "{told}");
+    assert!(told.contains("\nOK") && told.contains("Ran 28 tests"), "{told}");
     assert_eq!(serving.end("-TERM").0, Some(0));
 }

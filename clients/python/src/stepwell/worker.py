@@ -171,7 +171,14 @@ class Worker:
         while not self._is_ending():
             self._wait(lambda: self._is_ending() or (self._wanted == "run" and self._flying < self._concurrency))
             free = self._concurrency - self._flying
-            for claim in self._claim(free) if free > 0 else []:
+            if self._wanted != "run" or free == 0:
+                continue
+            asked = time.monotonic()
+            claims = self._claim(free)
+            if not claims and time.monotonic() - asked < PAUSE_S:
+                # The server does not let it wait: the next heartbeat tells why.
+                self._wait(self._is_ending, PAUSE_S)
+            for claim in claims:
                 cx = self._hold(claim)
                 with self._turn:
                     self._flying += 1

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import time
 import uuid
 from typing import Any, Awaitable, Callable, Dict, List, Mapping, Optional, Sequence, TypeVar
 
@@ -205,7 +206,14 @@ class AsyncWorker:
                 lambda: self._is_ending() or (self._wanted == "run" and len(self._flights) < self._concurrency)
             )
             free = self._concurrency - len(self._flights)
-            for claim in await self._claims(free) if free > 0 else []:
+            if self._wanted != "run" or free == 0:
+                continue
+            asked = time.monotonic()
+            claims = await self._claims(free)
+            if not claims and time.monotonic() - asked < PAUSE_S:
+                # The server does not let it wait: the next heartbeat tells why.
+                await self._wait(self._is_ending, PAUSE_S)
+            for claim in claims:
                 cx = self._hold(claim)
                 # It may have been on its way when the worker was told to claim nothing more.
                 step = self._fly if self._wanted == "run" else self._give_back
