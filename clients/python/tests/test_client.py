@@ -63,12 +63,11 @@ class Clients(unittest.TestCase):
         client, kind = Client(SERVER), unique("kind")
         job = client.enqueue(kind, {})
         client.cancel(job)
-        events = []
-        for event in client.events(after="0", kind=kind):
-            events.append(event)
-            if event["type"] == "job:cancelled":
-                break
+        following = client.events(after="0", kind=kind)
+        events = [next(following), next(following)]
         self.assertEqual([event["type"] for event in events], ["job:enqueued", "job:cancelled"])
+        later = client.enqueue(kind, {})
+        self.assertEqual(next(following)["jobId"], later)
         self.assertEqual(next(client.events(after=events[0]["place"], kind=kind)), events[1])
         self.assertEqual(next(client.events(after="another-log-7"))["type"], "stream:reset")
 
