@@ -31,8 +31,8 @@ def until(look: Callable[[], Any]) -> Any:
 class Passage:
     """A way to the server.
 
-    Every so many answers one is lost after the server has given it; workers are told to send heartbeats at another pace;
-    heartbeats and claims are told of; and workers may be said to be unknown.
+    Every so many answers one is lost after the server has given it; workers are told to send heartbeats at another
+    pace; heartbeats and claims are told of; and workers may be said to be unknown.
     """
 
     def __init__(
@@ -79,7 +79,11 @@ class Passage:
                 return
             answer = self._ask(head, body)
             self._tell(head, body)
-            if self._heartbeat_ms is not None and head.startswith(b"POST /api/v1/workers HTTP") and b" 201 " in answer[:20]:
+            if (
+                self._heartbeat_ms is not None
+                and head.startswith(b"POST /api/v1/workers HTTP")
+                and b" 201 " in answer[:20]
+            ):
                 registered = json.loads(answer.split(b"\r\n\r\n", 1)[1])
                 registered["heartbeatMs"] = self._heartbeat_ms
                 answer = _answer(b"201 Created", json.dumps(registered).encode())
@@ -120,4 +124,6 @@ def _request(client: socket.socket) -> "tuple[bytes, bytes]":
 
 def _answer(status: bytes, body: bytes) -> bytes:
     length = str(len(body)).encode()
-    return b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\ncontent-length: " + length + b"\r\n\r\n" + body
+    return (
+        b"HTTP/1.1 " + status + b"\r\ncontent-type: application/json\r\ncontent-length: " + length + b"\r\n\r\n" + body
+    )

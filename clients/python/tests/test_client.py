@@ -16,6 +16,7 @@ import uuid
 from passage import SERVER, Passage, unique, until
 from stepwell import Client, JobCancelled, JobFailed, Permanent, Problem, RetryIn, Snooze, Unreachable, Worker, verify
 
+
 class Running:
     """A worker on a thread."""
 
@@ -187,9 +188,7 @@ class Workers(unittest.TestCase):
         self.assertGreater(lossy.lost, 5, "answers were lost: else this proves nothing")
         self.assertEqual(len(ran), len(set(ran)))
         completed = [
-            (event["jobId"], event["phase"])
-            for event in self.history()
-            if event["type"] == "job:phase:completed"
+            (event["jobId"], event["phase"]) for event in self.history() if event["type"] == "job:phase:completed"
         ]
         self.assertEqual(len(completed), 24)
         self.assertEqual(len(set(completed)), 24)

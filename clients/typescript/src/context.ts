@@ -21,8 +21,8 @@ export class Context<Payload = any, Outputs = Record<string, any>, Checkpoint = 
   /** The results of the inputs, by their names. */
   readonly outputs: Outputs;
   /**
-   * Aborted when the phase should stop, with `Stopped` as its reason: its job is to be cancelled, its lease was lost, or
-   * the worker ends and the grace is over. Hand it to whatever takes a signal.
+   * Aborted when the phase should stop, with `Stopped` as its reason: its job is to be cancelled, its lease was lost,
+   * or the worker ends and the grace is over. Hand it to whatever takes a signal.
    */
   readonly signal: AbortSignal;
   readonly #claim: Claim;

@@ -18,10 +18,7 @@ export interface FollowOptions extends EventFilter {
 }
 
 /** What happens, for ever: over broken connections and restarts of the server it goes on after the last event. */
-export async function* follow(
-  connection: Connection,
-  options: FollowOptions,
-): AsyncGenerator<Event | Gap, void, void> {
+export async function* follow(connection: Connection, options: FollowOptions): AsyncGenerator<Event | Gap, void, void> {
   const { signal, ticket, after } = options;
   let place = after === undefined ? "" : String(after);
   let retryMs = PAUSE_MS;

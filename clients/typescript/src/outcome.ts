@@ -6,7 +6,10 @@ import { Permanent, RetryIn, Snooze } from "./wish.js";
 /** What is said at the end of a phase. */
 export type Outcome =
   | { verb: "complete"; body: { output: unknown } }
-  | { verb: "fail"; body: { error: { type: string; message: string; stack?: string }; retry?: "never"; afterMs?: number } }
+  | {
+      verb: "fail";
+      body: { error: { type: string; message: string; stack?: string }; retry?: "never"; afterMs?: number };
+    }
   | { verb: "snooze"; body: { delayMs: number } }
   | { verb: "release"; body: Record<string, never> };
 

@@ -187,7 +187,9 @@ export class Worker {
       phases: [...phases].map(([name, { inputs }]) => ({ name, inputs })),
     }));
     const body = { name: this.#name, queues: this.#queues, kinds };
-    const answer = await this.#client.connection.request<{ id: string; heartbeatMs: number }>("POST", "/workers", { body });
+    const answer = await this.#client.connection.request<{ id: string; heartbeatMs: number }>("POST", "/workers", {
+      body,
+    });
     this.#id = answer.id;
     this.#heartbeat?.begin(answer.id, answer.heartbeatMs);
   }
@@ -283,7 +285,7 @@ export class Worker {
 
   /** Runs a phase, and those of the job that follow it here. */
   async #fly(first: Claim): Promise<void> {
-    for (let claim: Claim | undefined = first; claim !== undefined; ) {
+    for (let claim: Claim | undefined = first; claim !== undefined;) {
       claim = await this.#runPhase(claim);
     }
   }

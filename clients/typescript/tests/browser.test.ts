@@ -42,6 +42,7 @@ test("it runs where there is nothing but what a browser has", async () => {
   const kind = unique("kind");
   const job = await client.enqueue(kind, {});
   await client.cancel(job);
+  const entry = JSON.stringify(import.meta.resolve("stepwell/browser"));
   const urls = JSON.stringify([...graph("stepwell/browser")]);
   // A world of its own, without Node's globals and without its loader.
   const program = `
@@ -49,7 +50,8 @@ test("it runs where there is nothing but what a browser has", async () => {
     const { fetch, AbortController, TextDecoder, URLSearchParams, setTimeout, clearTimeout, performance } = globalThis;
     const world = { fetch, AbortController, TextDecoder, URLSearchParams, setTimeout, clearTimeout, performance };
     const context = vm.createContext({ ...world, out: console.log });
-    const modules = new Map(${urls}.map(([url, text]) => [url, new vm.SourceTextModule(text, { context, identifier: url })]));
+    const loaded = ([url, text]) => [url, new vm.SourceTextModule(text, { context, identifier: url })];
+    const modules = new Map(${urls}.map(loaded));
     const link = (name, from) => {
       const found = modules.get(new URL(name, from.identifier).href);
       if (found === undefined) throw new Error("there is no " + name);
@@ -67,7 +69,7 @@ test("it runs where there is nothing but what a browser has", async () => {
       }
       out([typeof process, typeof Buffer, (await reader.job(data[0].id)).id, ended, ...types].join(" "));
     \`, { context, identifier: "page:" });
-    await page.link((name, from) => name.startsWith(".") ? link(name, from) : modules.get(${JSON.stringify(import.meta.resolve("stepwell/browser"))}));
+    await page.link((name, from) => (name.startsWith(".") ? link(name, from) : modules.get(${entry})));
     await page.evaluate();
   `;
   const flags = ["--experimental-vm-modules", "--no-warnings", "--input-type=module", "-e", program];

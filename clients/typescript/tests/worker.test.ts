@@ -39,7 +39,9 @@ const enqueue = (payload: unknown = null) => client.enqueue(kind, payload, { que
 const ended = (id: string) => client.wait(id, { timeoutMs: 60_000 });
 
 /** Waits until something is so, by asking again and again. */
-async function until<Value>(look: () => Promise<Value | undefined | false> | Value | undefined | false): Promise<Value> {
+async function until<Value>(
+  look: () => Promise<Value | undefined | false> | Value | undefined | false,
+): Promise<Value> {
   for (;;) {
     const found = await look();
     if (found !== undefined && found !== false) {
@@ -326,12 +328,15 @@ test("a worker whose claims are not let wait does not ask without pause", async 
     }
   };
   const passage = await Passage.open({ onAnswer });
-  await running(workerAt(passage.url).phase(kind, "only", () => null), async () => {
-    await until(() => id !== "");
-    // It is told with the next heartbeat, which is far away.
-    await client.connection.request("POST", `/workers/${id}/quiet`);
-    await until(() => claims.length >= 4);
-  });
+  await running(
+    workerAt(passage.url).phase(kind, "only", () => null),
+    async () => {
+      await until(() => id !== "");
+      // It is told with the next heartbeat, which is far away.
+      await client.connection.request("POST", `/workers/${id}/quiet`);
+      await until(() => claims.length >= 4);
+    },
+  );
   assert.ok((claims[3] ?? 0) - (claims[1] ?? 0) >= 900, String(claims));
   passage.close();
 });
@@ -393,7 +398,10 @@ test("a handler that blocks everything keeps its lease", async () => {
   const exited = once(process, "exit");
   const id = await enqueue();
   await until(() => beats.length >= 5);
-  assert.ok(beats.every((leases) => leases.length === 1), JSON.stringify(beats));
+  assert.ok(
+    beats.every((leases) => leases.length === 1),
+    JSON.stringify(beats),
+  );
   writeFileSync(file, "");
   const job: Job = await ended(id);
   assert.deepEqual([job.result, job.attempt], ["kept", 1]);

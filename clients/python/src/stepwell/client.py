@@ -45,8 +45,8 @@ class Client:
     ) -> Json:
         """Asks for ``path`` below ``/api/v1`` and answers with the decoded body.
 
-        A request that did not reach the server, or that it cannot serve now, is sent again: only ask for ``tries`` above
-        1 where that does no harm.
+        A request that did not reach the server, or that it cannot serve now, is sent again: only ask for ``tries``
+        above 1 where that does no harm.
         """
         left = Tries(self._tries if tries is None else tries)
         while True:
@@ -111,9 +111,7 @@ class Client:
         while True:
             yield from following.told(self.request("GET", following.path(), tries=TRIES))
 
-    def _once(
-        self, method: str, path: str, body: Json, headers: Optional[Mapping[str, str]], timeout_s: float
-    ) -> Json:
+    def _once(self, method: str, path: str, body: Json, headers: Optional[Mapping[str, str]], timeout_s: float) -> Json:
         asked = self._server.request(method, path, body, headers)
         connect = HTTPSConnection if self._server.is_secure else HTTPConnection
         connection = connect(self._server.netloc, timeout=timeout_s)

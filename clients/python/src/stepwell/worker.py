@@ -25,7 +25,8 @@ Handler = Callable[["Context"], Json]
 AnyHandler = TypeVar("AnyHandler", bound=Handler)
 log = logging.getLogger("stepwell")
 
-# How long a claim waits for something to do; and the same while phases run: one of them may end, and leave room for more.
+# How long a claim waits for something to do; and the same while phases run, of which one may end and leave room for
+# more.
 WAIT_MS = 20_000
 WAIT_SHORT_MS = 1_000
 # Between two tries of something that the server cannot do now.
@@ -105,7 +106,10 @@ class Worker:
         self._heartbeat = Heartbeat(self._client, self._hear, self._want, self._hear_unknown)
 
     def phase(self, kind: str, name: str, inputs: Sequence[str] = ()) -> Callable[[AnyHandler], AnyHandler]:
-        """Declares a phase of a kind, after those that were declared before. Its result is what the function returns."""
+        """Declares a phase of a kind, after those that were declared before.
+
+        Its result is what the function returns.
+        """
 
         def declare(handler: AnyHandler) -> AnyHandler:
             self._phases.declare(kind, name, inputs, handler)
@@ -118,7 +122,10 @@ class Worker:
         self._want("quiet")
 
     def stop(self) -> None:
-        """Claims nothing more, gives phases the grace to end, and lets ``run`` end. May be called by signal handlers."""
+        """Claims nothing more, gives phases the grace to end, and lets ``run`` end.
+
+        It may be called by a signal's handler.
+        """
         self._want("stop")
 
     def terminate(self) -> None:

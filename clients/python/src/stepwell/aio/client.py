@@ -52,8 +52,8 @@ class AsyncClient:
     ) -> Json:
         """Asks for ``path`` below ``/api/v1`` and answers with the decoded body.
 
-        A request that did not reach the server, or that it cannot serve now, is sent again: only ask for ``tries`` above
-        1 where that does no harm.
+        A request that did not reach the server, or that it cannot serve now, is sent again: only ask for ``tries``
+        above 1 where that does no harm.
         """
         left = Tries(self._tries if tries is None else tries)
         while True:

@@ -108,7 +108,10 @@ class AsyncWorker:
         )
 
     def phase(self, kind: str, name: str, inputs: Sequence[str] = ()) -> Callable[[AnyHandler], AnyHandler]:
-        """Declares a phase of a kind, after those that were declared before. Its result is what the coroutine returns."""
+        """Declares a phase of a kind, after those that were declared before.
+
+        Its result is what the coroutine returns.
+        """
 
         def declare(handler: AnyHandler) -> AnyHandler:
             is_coroutine: bool = inspect.iscoroutinefunction(handler)
