@@ -201,7 +201,9 @@ class Workers(unittest.TestCase):
                 return events
             events, place = events + page["events"], page["next"]
 
-    def test_a_worker_that_is_told_to_be_quiet_stays_and_one_that_is_told_to_terminate_ends(self) -> None:
+    def test_a_worker_that_is_told_to_be_quiet_claims_nothing_until_it_is_told_to_and_ends_when_it_is_told_to(
+        self,
+    ) -> None:
         workers = []
         passage = Passage(heartbeat_ms=50, on_heartbeat=lambda worker, body: workers.append((worker, body)))
         self.addCleanup(passage.close)
@@ -209,6 +211,8 @@ class Workers(unittest.TestCase):
 
         @worker.phase(self.kind, "only")
         def only(cx):
+            if cx.payload == "short":
+                return "done"
             begun.set()
             cx.cancelled.wait(60)
             raise RuntimeError(cx.why)
@@ -219,13 +223,15 @@ class Workers(unittest.TestCase):
             until(lambda: workers)
             self.client.request("POST", f"/workers/{workers[0][0]}/quiet")
             until(lambda: workers[-1][1]["state"] == "quiet")
-            second = self.enqueue()
+            second = self.enqueue("short")
             seen = len(workers)
             until(lambda: len(workers) > seen + 2)
-            self.assertEqual(self.client.job(first)["state"], "running")
+            self.assertEqual([self.client.job(job)["state"] for job in (first, second)], ["running", "pending"])
+            self.client.request("POST", f"/workers/{workers[0][0]}/resume")
+            self.assertEqual(self.client.wait(second, 60)["result"], "done")
             self.client.request("POST", f"/workers/{workers[0][0]}/terminate")
             running.thread.join(60)
-        self.assertEqual([self.client.job(job)["state"] for job in (first, second)], ["pending", "pending"])
+        self.assertEqual(self.client.job(first)["state"], "pending")
         self.assertEqual(self.client.job(first)["phases"][0]["tries"], 0)
 
     def test_a_job_that_is_cancelled_stops_its_phase(self) -> None:

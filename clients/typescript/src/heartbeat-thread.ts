@@ -20,11 +20,13 @@ const leases = new Set<string>();
 const due = new Bell();
 let worker: { id: string; everyMs: number } | undefined;
 let state: "running" | "quiet" = "running";
+let desired: Beaten["desired"] | undefined;
 
 parentPort?.on("message", (order: Order) => {
   switch (order.order) {
     case "begin":
       worker = { id: order.workerId, everyMs: order.everyMs };
+      desired = undefined;
       due.ring();
       break;
     case "hold":
@@ -33,8 +35,8 @@ parentPort?.on("message", (order: Order) => {
     case "drop":
       leases.delete(order.lease);
       break;
-    case "quiet":
-      state = "quiet";
+    case "state":
+      state = order.state;
       due.ring();
   }
 });
@@ -62,8 +64,9 @@ async function beat(): Promise<boolean> {
         tell({ news: status, lease });
       }
     }
-    if (answer.desired !== "run") {
-      tell({ news: "desired", desired: answer.desired });
+    if (answer.desired !== desired && worker?.id === id) {
+      desired = answer.desired;
+      tell({ news: "desired", desired });
     }
     return true;
   } catch (error) {

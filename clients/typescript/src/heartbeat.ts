@@ -6,12 +6,12 @@ import type { Settings } from "./connection.js";
 export type Order =
   | { order: "begin"; workerId: string; everyMs: number }
   | { order: "hold" | "drop"; lease: string }
-  | { order: "quiet" };
+  | { order: "state"; state: "running" | "quiet" };
 
 /** What it tells. */
 export type News =
   | { news: "cancel" | "lost"; lease: string }
-  | { news: "desired"; desired: "quiet" | "terminate" }
+  | { news: "desired"; desired: "run" | "quiet" | "terminate" }
   | { news: "unknown"; workerId: string }
   | { news: "warning"; text: string };
 
@@ -45,9 +45,9 @@ export class Heartbeat {
     this.#tell({ order: "drop", lease });
   }
 
-  /** Nothing more is claimed. The server is told at once, so that a claim which waits is answered. */
-  quiet(): void {
-    this.#tell({ order: "quiet" });
+  /** Whether anything is claimed. The server is told at once, so that a claim which waits is answered. */
+  say(state: "running" | "quiet"): void {
+    this.#tell({ order: "state", state });
   }
 
   async end(): Promise<void> {

@@ -68,7 +68,10 @@ export class Worker {
   #heartbeat: Heartbeat | undefined;
   #id = "";
   #flying = 0;
-  #wanted: "run" | "quiet" | "stop" | "terminate" = "run";
+  #isQuiet = false;
+  /** By an operator. */
+  #isHeldBack = false;
+  #end: "stop" | "terminate" | undefined;
   #death: Error | undefined;
 
   constructor(options: WorkerOptions = {}) {
@@ -105,19 +108,32 @@ export class Worker {
     return this;
   }
 
-  /** Claims nothing more. Phases go on to their ends, and the worker stays until it is stopped. */
+  /** Claims nothing more, until `resume`. Phases go on to their ends, and the worker stays. */
   quiet(): void {
-    this.#want("quiet");
+    this.#isQuiet = true;
+    this.#turn();
+  }
+
+  /** Claims again, unless an operator wants it to be quiet, or it was stopped. */
+  resume(): void {
+    this.#isQuiet = false;
+    this.#turn();
   }
 
   /** Claims nothing more, gives phases the grace to end, and lets `run` return. */
   stop(): void {
-    this.#want("stop");
+    if (this.#end === undefined) {
+      this.#end = "stop";
+      setTimeout(() => this.#noMore.abort(new StepwellError("nothing more is claimed")), CLAIM_PATIENCE_MS).unref();
+      this.#turn();
+    }
   }
 
   /** Asks all phases to stop at once, gives back those that do not, and lets `run` return. */
   terminate(): void {
-    this.#want("terminate");
+    this.stop();
+    this.#end = "terminate";
+    this.#turn();
   }
 
   /**
@@ -132,7 +148,7 @@ export class Worker {
     if (this.#heartbeat !== undefined) {
       throw new StepwellError("a worker runs once; make another one");
     }
-    const signalled = () => (this.#isEnding() ? this.terminate() : this.stop());
+    const signalled = () => (this.#end === undefined ? this.stop() : this.terminate());
     const signals = (options.handleSignals ?? true) ? (["SIGTERM", "SIGINT"] as const) : [];
     signals.forEach((signal) => process.on(signal, signalled));
     this.#heartbeat = new Heartbeat(
@@ -158,21 +174,15 @@ export class Worker {
     }
   }
 
-  #want(wanted: "quiet" | "stop" | "terminate"): void {
-    const order = ["run", "quiet", "stop", "terminate"];
-    if (order.indexOf(wanted) <= order.indexOf(this.#wanted)) {
-      return;
-    }
-    if (this.#wanted === "run") {
-      this.#heartbeat?.quiet();
-      setTimeout(() => this.#noMore.abort(new StepwellError("nothing more is claimed")), CLAIM_PATIENCE_MS).unref();
-    }
-    this.#wanted = wanted;
-    this.#bell.ring();
+  /** Whether it claims. */
+  get #claims(): boolean {
+    return this.#end === undefined && !this.#isQuiet && !this.#isHeldBack;
   }
 
-  #isEnding(): boolean {
-    return this.#wanted === "stop" || this.#wanted === "terminate";
+  /** What is wanted of it is something else. */
+  #turn(): void {
+    this.#heartbeat?.say(this.#claims ? "running" : "quiet");
+    this.#bell.ring();
   }
 
   /** The thread of the heartbeats has ended: without it nothing can be held. */
@@ -195,9 +205,9 @@ export class Worker {
   }
 
   async #work(): Promise<void> {
-    while (!this.#isEnding()) {
+    while (this.#end === undefined) {
       const free = this.#concurrency - this.#flying;
-      if (free === 0 || this.#wanted !== "run") {
+      if (free === 0 || !this.#claims) {
         await this.#bell.rung();
         continue;
       }
@@ -215,7 +225,7 @@ export class Worker {
   async #claim(max: number): Promise<ClaimView[]> {
     const waitMs = max === this.#concurrency ? WAIT_MS : WAIT_SHORT_MS;
     let key = crypto.randomUUID();
-    while (this.#wanted === "run") {
+    while (this.#claims) {
       try {
         const body = { workerId: this.#id, max, waitMs };
         const ask = { body, headers: { "idempotency-key": key }, tries: 1, signal: this.#noMore.signal };
@@ -238,7 +248,7 @@ export class Worker {
   }
 
   async #registerAgain(): Promise<void> {
-    while (this.#wanted === "run") {
+    while (this.#claims) {
       try {
         return await this.#register();
       } catch (error) {
@@ -266,7 +276,7 @@ export class Worker {
     const claim = this.#hold(view);
     this.#flying += 1;
     // It may have been on its way when the worker was told to claim nothing more.
-    const flight = this.#wanted === "run" ? this.#fly(claim) : this.#giveBack(claim);
+    const flight = this.#claims ? this.#fly(claim) : this.#giveBack(claim);
     void flight
       .catch((error: unknown) => this.#warn(`${view.job.id} could not be reported on; it runs again: ${error}`))
       .finally(() => {
@@ -300,7 +310,7 @@ export class Worker {
         }
         return declared.handler(new Context(claim, this.#warn));
       });
-      const { next } = await report(claim, outcome, this.#wanted === "run");
+      const { next } = await report(claim, outcome, this.#claims);
       return next === null ? undefined : this.#hold(next);
     } catch (error) {
       if (!(error instanceof LeaseLost)) {
@@ -342,11 +352,18 @@ export class Worker {
         break;
       }
       case "desired":
-        this.#want(news.desired);
+        if (news.desired === "terminate") {
+          this.terminate();
+        }
+        this.#isHeldBack = news.desired === "quiet";
+        this.#turn();
         break;
       case "unknown":
         if (news.workerId === this.#id) {
           this.#held.forEach((claim) => this.#lose(claim));
+          // What an operator wanted is as unknown: its next claim has it registered anew.
+          this.#isHeldBack = false;
+          this.#turn();
         }
         break;
       case "warning":
@@ -355,7 +372,7 @@ export class Worker {
   }
 
   async #drain(): Promise<void> {
-    await this.#untilIdle(this.#graceMs, () => this.#wanted === "terminate");
+    await this.#untilIdle(this.#graceMs, () => this.#end === "terminate");
     this.#held.forEach((claim) => claim.stop("ending"));
     await this.#untilIdle(LAST_WORDS_MS, () => false);
   }

@@ -19,8 +19,9 @@ SOONER = 4
 class Heartbeat:
     """Names the leases of everything that runs, again and again, and tells what the server says about them.
 
-    ``on_lease`` is called with a lease and ``cancel`` or ``lost``, ``on_desired`` with ``quiet`` or ``terminate``, and
-    ``on_unknown`` with the id of a worker that the server does not know: all on this thread.
+    ``on_lease`` is called with a lease and ``cancel`` or ``lost``, ``on_desired`` with ``run``, ``quiet`` or
+    ``terminate`` when that is something else than before, and ``on_unknown`` with the id of a worker that the server
+    does not know: all on this thread.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Heartbeat:
         self._worker_id: Optional[str] = None
         self._every_s = 10.0
         self._state = "running"
+        self._desired: Optional[str] = None
         self._is_due = False
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="stepwell-heartbeat", daemon=True)
@@ -46,6 +48,7 @@ class Heartbeat:
         """Keeps this worker alive from now on, in place of the one before."""
         with self._turn:
             self._worker_id, self._every_s = worker_id, every_s
+            self._desired = None
             self._wake()
             if not self._thread.ident:
                 self._thread.start()
@@ -60,10 +63,13 @@ class Heartbeat:
         with self._turn:
             self._leases.discard(lease)
 
-    def quiet(self) -> None:
-        """Nothing more is claimed. The server is told at once, so that a claim which waits is answered."""
+    def say(self, state: str) -> None:
+        """Whether anything is claimed: ``running`` or ``quiet``.
+
+        The server is told at once, so that a claim which waits is answered.
+        """
         with self._turn:
-            self._state = "quiet"
+            self._state = state
             self._wake()
 
     def end(self) -> None:
@@ -110,6 +116,9 @@ class Heartbeat:
         for lease in answer["leases"]:
             if lease["status"] != "held":
                 self._on_lease(lease["lease"], lease["status"])
-        if answer["desired"] != "run":
+        with self._turn:
+            is_news = self._worker_id == worker_id and answer["desired"] != self._desired
+            self._desired = answer["desired"] if is_news else self._desired
+        if is_news:
             self._on_desired(answer["desired"])
         return True

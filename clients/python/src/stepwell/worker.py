@@ -35,8 +35,6 @@ PAUSE_S = 0.5
 LOOK_S = 0.2
 # What phases have to say after they were told to stop.
 LAST_WORDS_S = 1.0
-# What may be wanted of a worker, each more than the one before.
-WANTED = ("run", "quiet", "stop", "terminate")
 
 
 class Context(Claim):
@@ -99,11 +97,14 @@ class Worker:
         self._phases: Phases[Handler] = Phases()
         # Its lock may be taken twice by one thread: a signal's handler may come in between.
         self._turn = threading.Condition()
-        self._wanted = "run"
+        self._is_quiet = False
+        # By an operator.
+        self._is_held_back = False
+        self._end: Optional[str] = None
         self._held: Dict[str, Context] = {}
         self._flying = 0
         self._id = ""
-        self._heartbeat = Heartbeat(self._client, self._hear, self._want, self._hear_unknown)
+        self._heartbeat = Heartbeat(self._client, self._hear, self._hear_desired, self._hear_unknown)
 
     def phase(self, kind: str, name: str, inputs: Sequence[str] = ()) -> Callable[[AnyHandler], AnyHandler]:
         """Declares a phase of a kind, after those that were declared before.
@@ -118,19 +119,27 @@ class Worker:
         return declare
 
     def quiet(self) -> None:
-        """Claims nothing more. Phases go on to their ends, and the worker stays until it is stopped."""
-        self._want("quiet")
+        """Claims nothing more, until ``resume``. Phases go on to their ends, and the worker stays."""
+        self._is_quiet = True
+        self._change()
+
+    def resume(self) -> None:
+        """Claims again, unless an operator wants it to be quiet, or it was stopped."""
+        self._is_quiet = False
+        self._change()
 
     def stop(self) -> None:
         """Claims nothing more, gives phases the grace to end, and lets ``run`` end.
 
         It may be called by a signal's handler.
         """
-        self._want("stop")
+        self._end = self._end or "stop"
+        self._change()
 
     def terminate(self) -> None:
         """Tells all phases to stop at once, gives back those that do not, and lets ``run`` end."""
-        self._want("terminate")
+        self._end = "terminate"
+        self._change()
 
     def run(self, handle_signals: bool = True) -> None:
         """Works until ``stop``, SIGTERM or Ctrl-C. A second signal ends the grace.
@@ -151,16 +160,23 @@ class Worker:
             self._heartbeat.end()
             self._leave()
 
-    def _want(self, wanted: str) -> None:
+    def _change(self) -> None:
+        """What is wanted of it is something else."""
+        self._heartbeat.say("running" if self._claims() else "quiet")
         with self._turn:
-            if WANTED.index(wanted) <= WANTED.index(self._wanted):
-                return
-            self._wanted = wanted
             self._turn.notify_all()
-        self._heartbeat.quiet()
+
+    def _claims(self) -> bool:
+        return self._end is None and not self._is_quiet and not self._is_held_back
+
+    def _hear_desired(self, desired: str) -> None:
+        if desired == "terminate":
+            self.terminate()
+        self._is_held_back = desired == "quiet"
+        self._change()
 
     def _is_ending(self) -> bool:
-        return self._wanted in ("stop", "terminate")
+        return self._end is not None
 
     def _wait(self, is_so: Callable[[], bool], timeout_s: Optional[float] = None) -> None:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
@@ -176,9 +192,9 @@ class Worker:
 
     def _work(self, pool: ThreadPoolExecutor) -> None:
         while not self._is_ending():
-            self._wait(lambda: self._is_ending() or (self._wanted == "run" and self._flying < self._concurrency))
+            self._wait(lambda: self._is_ending() or (self._claims() and self._flying < self._concurrency))
             free = self._concurrency - self._flying
-            if self._wanted != "run" or free == 0:
+            if not self._claims() or free == 0:
                 continue
             asked = time.monotonic()
             claims = self._claim(free)
@@ -190,12 +206,12 @@ class Worker:
                 with self._turn:
                     self._flying += 1
                 # It may have been on its way when the worker was told to claim nothing more.
-                pool.submit(self._fly if self._wanted == "run" else self._give_back, cx)
+                pool.submit(self._fly if self._claims() else self._give_back, cx)
 
     def _claim(self, slots: int) -> List[Mapping[str, Json]]:
         wait_ms = WAIT_MS if slots == self._concurrency else WAIT_SHORT_MS
         key = str(uuid.uuid4())
-        while self._wanted == "run":
+        while self._claims():
             asked = {"workerId": self._id, "max": slots, "waitMs": wait_ms}
             try:
                 answer = self._client.request("POST", "/claims", asked, {"Idempotency-Key": key}, tries=1)
@@ -212,7 +228,7 @@ class Worker:
         return []
 
     def _register_again(self) -> None:
-        while self._wanted == "run":
+        while self._claims():
             try:
                 return self._register()
             except StepwellError as error:
@@ -264,7 +280,7 @@ class Worker:
     def _outcome(self, cx: Context) -> Outcome:
         try:
             output = self._phases.handler(cx.kind, cx.phase)(cx)
-            return completed(cx, output, self._wanted == "run")
+            return completed(cx, output, self._claims())
         except Exception as error:
             return raised(cx, error)
 
@@ -312,9 +328,12 @@ class Worker:
     def _hear_unknown(self, worker_id: str) -> None:
         if worker_id == self._id:
             self._lose_all()
+            # What an operator wanted is as unknown: its next claim has it registered anew.
+            self._is_held_back = False
+            self._change()
 
     def _drain(self) -> None:
-        self._wait(lambda: self._flying == 0 or self._wanted == "terminate", self._grace_s)
+        self._wait(lambda: self._flying == 0 or self._end == "terminate", self._grace_s)
         for cx in self._all_held():
             cx._stop("ending")
         # Those that listen say so themselves; the others are given back with the end of the worker.

@@ -18,7 +18,7 @@ from ..heartbeat import Heartbeat
 from ..outcome import Outcome, completed, raised, refused, released
 from ..phases import Phases
 from ..server import is_worth_another_try, wished_s
-from ..worker import LAST_WORDS_S, PAUSE_S, WAIT_MS, WAIT_SHORT_MS, WANTED
+from ..worker import LAST_WORDS_S, PAUSE_S, WAIT_MS, WAIT_SHORT_MS
 from .client import AsyncClient
 
 Json = Any
@@ -94,7 +94,10 @@ class AsyncWorker:
         self._concurrency = max(1, concurrency)
         self._grace_s = grace_s
         self._phases: Phases[Handler] = Phases()
-        self._wanted = "run"
+        self._is_quiet = False
+        # By an operator.
+        self._is_held_back = False
+        self._end: Optional[str] = None
         self._held: Dict[str, AsyncContext] = {}
         self._flights: "set[asyncio.Task[None]]" = set()
         self._id = ""
@@ -103,7 +106,7 @@ class AsyncWorker:
         self._heartbeat = Heartbeat(
             self._client._blocking,
             lambda lease, status: self._in_loop(self._hear, lease, status),
-            lambda desired: self._in_loop(self._want, desired),
+            lambda desired: self._in_loop(self._hear_desired, desired),
             lambda worker_id: self._in_loop(self._hear_unknown, worker_id),
         )
 
@@ -123,19 +126,27 @@ class AsyncWorker:
         return declare
 
     def quiet(self) -> None:
-        """Claims nothing more. Phases go on to their ends, and the worker stays until it is stopped."""
-        self._want("quiet")
+        """Claims nothing more, until ``resume``. Phases go on to their ends, and the worker stays."""
+        self._is_quiet = True
+        self._change()
+
+    def resume(self) -> None:
+        """Claims again, unless an operator wants it to be quiet, or it was stopped."""
+        self._is_quiet = False
+        self._change()
 
     def stop(self) -> None:
         """Claims nothing more, gives phases the grace to end, and lets ``run`` end.
 
         It is called in the loop; from elsewhere, by its ``call_soon_threadsafe``.
         """
-        self._want("stop")
+        self._end = self._end or "stop"
+        self._change()
 
     def terminate(self) -> None:
         """Cancels all phases at once, gives back those that do not end, and lets ``run`` end."""
-        self._want("terminate")
+        self._end = "terminate"
+        self._change()
 
     async def run(self, handle_signals: bool = True) -> None:
         """Works until ``stop``, SIGTERM or Ctrl-C. A second signal ends the grace, and so does cancelling it.
@@ -163,7 +174,10 @@ class AsyncWorker:
                 self._loop.remove_signal_handler(number)
 
     def _signalled(self) -> None:
-        self._want("terminate" if self._is_ending() else "stop")
+        if self._is_ending():
+            self.terminate()
+        else:
+            self.stop()
 
     def _in_loop(self, step: Callable[..., None], *words: str) -> None:
         """Of the heartbeats' thread."""
@@ -171,15 +185,22 @@ class AsyncWorker:
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(step, *words)
 
-    def _want(self, wanted: str) -> None:
-        if WANTED.index(wanted) <= WANTED.index(self._wanted):
-            return
-        self._wanted = wanted
-        self._heartbeat.quiet()
+    def _change(self) -> None:
+        """What is wanted of it is something else."""
+        self._heartbeat.say("running" if self._claims() else "quiet")
         self._ring()
 
+    def _claims(self) -> bool:
+        return self._end is None and not self._is_quiet and not self._is_held_back
+
+    def _hear_desired(self, desired: str) -> None:
+        if desired == "terminate":
+            self.terminate()
+        self._is_held_back = desired == "quiet"
+        self._change()
+
     def _is_ending(self) -> bool:
-        return self._wanted in ("stop", "terminate")
+        return self._end is not None
 
     def _ring(self) -> None:
         """Something has changed."""
@@ -205,31 +226,29 @@ class AsyncWorker:
 
     async def _work(self) -> None:
         while not self._is_ending():
-            await self._wait(
-                lambda: self._is_ending() or (self._wanted == "run" and len(self._flights) < self._concurrency)
-            )
+            await self._wait(lambda: self._is_ending() or (self._claims() and len(self._flights) < self._concurrency))
             free = self._concurrency - len(self._flights)
-            if self._wanted != "run" or free == 0:
+            if not self._claims() or free == 0:
                 continue
             asked = time.monotonic()
-            claims = await self._claims(free)
+            claims = await self._claimed(free)
             if not claims and time.monotonic() - asked < PAUSE_S:
                 # The server does not let it wait: the next heartbeat tells why.
                 await self._wait(self._is_ending, PAUSE_S)
             for claim in claims:
                 cx = self._hold(claim)
                 # It may have been on its way when the worker was told to claim nothing more.
-                step = self._fly if self._wanted == "run" else self._give_back
+                step = self._fly if self._claims() else self._give_back
                 flight = asyncio.create_task(step(cx))
                 self._flights.add(flight)
                 flight.add_done_callback(self._landed)
 
-    async def _claims(self, slots: int) -> List[Mapping[str, Json]]:
+    async def _claimed(self, slots: int) -> List[Mapping[str, Json]]:
         """What there is to do. Once nothing more is wanted, it is not waited for much longer."""
         claim = asyncio.create_task(self._claim(slots))
         claim.add_done_callback(lambda _: self._ring())
         try:
-            await self._wait(lambda: claim.done() or self._wanted != "run")
+            await self._wait(lambda: claim.done() or not self._claims())
             await asyncio.wait([claim], timeout=CLAIM_PATIENCE_S)
             return claim.result() if claim.done() else []
         finally:
@@ -238,7 +257,7 @@ class AsyncWorker:
     async def _claim(self, slots: int) -> List[Mapping[str, Json]]:
         wait_ms = WAIT_MS if slots == self._concurrency else WAIT_SHORT_MS
         key = str(uuid.uuid4())
-        while self._wanted == "run":
+        while self._claims():
             asked = {"workerId": self._id, "max": slots, "waitMs": wait_ms}
             try:
                 answer = await self._client.request("POST", "/claims", asked, {"Idempotency-Key": key}, tries=1)
@@ -255,7 +274,7 @@ class AsyncWorker:
         return []
 
     async def _register_again(self) -> None:
-        while self._wanted == "run":
+        while self._claims():
             try:
                 return await self._register()
             except StepwellError as error:
@@ -306,7 +325,7 @@ class AsyncWorker:
         if cx.why is not None:
             cx._task.cancel()
         try:
-            return completed(cx, await cx._task, self._wanted == "run")
+            return completed(cx, await cx._task, self._claims())
         except asyncio.CancelledError as error:
             if not cx._task.cancelled():
                 raise
@@ -349,9 +368,12 @@ class AsyncWorker:
     def _hear_unknown(self, worker_id: str) -> None:
         if worker_id == self._id:
             self._lose_all()
+            # What an operator wanted is as unknown: its next claim has it registered anew.
+            self._is_held_back = False
+            self._change()
 
     async def _drain(self) -> None:
-        await self._wait(lambda: not self._flights or self._wanted == "terminate", self._grace_s)
+        await self._wait(lambda: not self._flights or self._end == "terminate", self._grace_s)
         for cx in list(self._held.values()):
             cx._stop("ending")
         # Those that listen say so themselves; the others are given back with the end of the worker.
