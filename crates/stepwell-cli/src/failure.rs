@@ -51,6 +51,10 @@ impl Failure {
     pub(crate) fn is_unreachable(&self) -> bool {
         self.code == code::UNREACHABLE
     }
+    /// Whether the token is missing, wrong, or not for this.
+    pub(crate) fn is_about_access(&self) -> bool {
+        self.code == code::AUTH
+    }
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code)
     }

@@ -19,6 +19,7 @@ mod span;
 mod store;
 mod top;
 mod webhooks;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,8 @@ enum Command {
     Dev(commands::dev::Arguments),
     /// Serves the queue over HTTP: for programs in any language, and for browsers that follow it live.
     Serve(commands::serve::Arguments),
+    /// Works the kinds of jobs of a stepwell.toml, for a server or a store elsewhere.
+    Worker(commands::worker::Arguments),
     /// Stores a job, and waits for it if so wished.
     Enqueue(commands::enqueue::Arguments),
     /// Shows jobs, and cancels, retries, changes or deletes them.
@@ -98,6 +101,7 @@ async fn run() -> ExitCode {
     let outcome = match arguments.command {
         Command::Dev(arguments) => commands::dev::run(arguments).await,
         Command::Serve(arguments) => commands::serve::run(arguments).await,
+        Command::Worker(arguments) => commands::worker::run(arguments).await,
         Command::Enqueue(arguments) => commands::enqueue::run(arguments).await,
         Command::Jobs(arguments) => commands::jobs::run(arguments).await,
         Command::Queues(arguments) => commands::queues::run(arguments).await,

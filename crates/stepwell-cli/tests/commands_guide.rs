@@ -45,9 +45,12 @@ fn a_first_time_user_breaks_a_phase_repairs_it_and_sees_the_job_go_on() {
             }
         }
     }
-    let [(_, failed, _, why), (_, ended, what, _)] = &said[..] else { panic!("{said:?}") };
+    let [(_, failed, _, why), (_, ended, what, _), (_, drawn, drawing, _)] = &said[..] else {
+        panic!("{said:?}")
+    };
     assert!(*failed == Some(10) && why.contains("KeyError: 'fetsh'"), "{said:?}");
     assert!(*ended == Some(0) && what.contains("result\t\"Numbers: 3 words\""), "{said:?}");
+    assert!(*drawn == Some(0) && drawing.contains("nothing is left to do"), "{said:?}");
     assert_eq!(fs::read_to_string(place.path().join("fetched.log")).unwrap(), "fetched\n");
     let mut server = server.unwrap();
     assert!(Command::new("kill").args(["-INT", &server.id().to_string()]).status().unwrap().success());

@@ -8,11 +8,16 @@ use std::process::Command;
 use rig::Program;
 
 const UNIT: &str = include_str!("../../../packaging/stepwell.service");
+const WORKER_UNIT: &str = include_str!("../../../packaging/stepwell-worker.service");
 const DOCKERFILE: &str = include_str!("../../../packaging/Dockerfile");
 
-/// The options of `serve` among these words must be options of it.
 fn serve_knows(words: &str) {
-    let output = Command::new(env!("CARGO_BIN_EXE_stepwell")).args(["serve", "--help"]).output().unwrap();
+    knows("serve", words);
+}
+
+/// The options of a command among these words must be options of it.
+fn knows(command: &str, words: &str) {
+    let output = Command::new(env!("CARGO_BIN_EXE_stepwell")).args([command, "--help"]).output().unwrap();
     let help = String::from_utf8(output.stdout).unwrap();
     let options: Vec<&str> =
         words.split([' ', '"', ',', ']']).filter(|word| word.starts_with("--")).collect();
@@ -27,6 +32,9 @@ fn the_service_and_the_image_say_what_the_server_understands() {
     let start = UNIT.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
     assert!(start.starts_with("/usr/bin/stepwell serve "), "{start}");
     serve_knows(start);
+    let start = WORKER_UNIT.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    assert!(start.starts_with("/usr/bin/stepwell worker "), "{start}");
+    knows("worker", start);
     let command = DOCKERFILE.lines().find(|line| line.starts_with("CMD [")).unwrap();
     assert!(command.contains("\"serve\""), "{command}");
     serve_knows(command);

@@ -68,6 +68,13 @@ impl Retry {
         self
     }
 
+    /// The same pauses, with so many tries in all.
+    #[must_use]
+    pub const fn in_all(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
     /// How many tries there are in all, at least one and at most [`limits::TRIES_MAX`].
     #[must_use]
     pub fn attempts(&self) -> u32 {

@@ -342,15 +342,11 @@ async fn work_commands(
     commands: Vec<crate::process::CommandKind>,
     store: &dyn Store,
 ) -> Result<()> {
-    use crate::process::{CommandWorker, has_begun, kill_strays};
+    use crate::process::{CommandWorker, check_begun, end_left};
     if commands.is_empty() {
         return Ok(());
     }
-    if !has_begun() {
-        let problem =
-            "are started by starting this program anew; call `stepwell::process::begin()` first in `main`";
-        return Err(Error::invalid("phases that are programs", problem));
-    }
+    check_begun()?;
     let generation = store.describe().generation;
     for kind in commands {
         let worker = CommandWorker::new(kind, generation.clone())?;
@@ -360,16 +356,7 @@ async fn work_commands(
             return Err(Error::invalid(format!("kind {kind}"), problem));
         }
     }
-    let killed = tokio::task::spawn_blocking(move || kill_strays(&generation, None)).await;
-    let failed =
-        |error: std::io::Error| Error::storage("end what an earlier process has left running", error);
-    match killed.map_err(std::io::Error::other).flatten().map_err(failed)? {
-        0 => {}
-        killed => tracing::warn!(
-            killed,
-            "an earlier process was killed, and had left processes running; they were ended"
-        ),
-    }
+    end_left(generation).await?;
     Ok(())
 }
 

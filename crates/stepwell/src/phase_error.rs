@@ -43,6 +43,19 @@ impl PhaseError {
     pub fn snooze(delay: Duration) -> Self {
         Self { source: "snoozed".into(), verdict: Verdict::Snooze(delay) }
     }
+    /// Whether no further try can help.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        self.verdict == Verdict::Permanent
+    }
+    /// After how long it comes back, if not as the policy says.
+    #[must_use]
+    pub fn delay(&self) -> Option<Duration> {
+        match self.verdict {
+            Verdict::RetryIn(delay) | Verdict::Snooze(delay) => Some(delay),
+            Verdict::Retry | Verdict::Permanent => None,
+        }
+    }
     pub(crate) fn text(&self) -> String {
         let mut text = self.source.to_string();
         let mut cause = self.source.source();

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use stepwell_core::JobId;
+use stepwell_core::{JobId, Timestamp};
 
 use crate::{
     client::Stepwell,
@@ -50,6 +50,11 @@ impl Workers {
     /// How many jobs run now.
     pub fn running(&self) -> usize {
         self.engine.flights.running()
+    }
+    /// Waits until nothing runs here and there is nothing to claim, and answers when the next job is due, as far as is
+    /// known here. A worker that drains claims nothing, and is not waited for.
+    pub async fn idle(&self) -> Option<Timestamp> {
+        self.engine.idle().await
     }
     /// How many handlers do not stop although their jobs have gone on without them: asynchronous ones that never reach
     /// an `await`, and blocking ones that do not look at [`Ctx::is_cancelled`](crate::Ctx::is_cancelled). Each holds a

@@ -44,6 +44,13 @@ impl Answer {
     }
 }
 
+/// An answer, good or bad, as it was written.
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) text: String,
+    headers: HeaderMap,
+}
+
 /// Part of a list, as it was written.
 #[derive(Deserialize)]
 struct Page {
@@ -164,20 +171,41 @@ impl Client {
         body: Bytes,
         within: Duration,
     ) -> Result<Answer, Failure> {
+        let reply = self.reply(what, method, path, headers, body, within).await?;
+        if reply.status.is_success() || reply.status == StatusCode::NOT_MODIFIED {
+            return Ok(Answer { text: reply.text, headers: reply.headers });
+        }
+        Err(self.refused(what, &reply).await)
+    }
+
+    /// Asks, and reads the answer to its end, whatever it says.
+    ///
+    /// # Errors
+    /// If no answer comes within this time.
+    pub(crate) async fn reply(
+        &self,
+        what: &str,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+        within: Duration,
+    ) -> Result<Reply, Failure> {
         let asked = async {
             let response = self.send(what, method, path, headers, body).await?;
             let (head, body) = response.into_parts();
             let bytes = body.collect().await.map_err(|error| self.cut(what, error))?.to_bytes();
-            Ok((head, String::from_utf8_lossy(&bytes).into_owned()))
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            Ok(Reply { status: head.status, headers: head.headers, text })
         };
-        let (head, text) = match tokio::time::timeout(within, asked).await {
-            Ok(answered) => answered?,
-            Err(_) => return Err(self.cut(what, "no answer came in time")),
-        };
-        if head.status.is_success() || head.status == StatusCode::NOT_MODIFIED {
-            return Ok(Answer { text, headers: head.headers });
+        match tokio::time::timeout(within, asked).await {
+            Ok(answered) => answered,
+            Err(_) => Err(self.cut(what, "no answer came in time")),
         }
-        Err(refusal::read(self, what, head.status, &text).await)
+    }
+    /// What a bad answer means.
+    pub(crate) async fn refused(&self, what: &str, reply: &Reply) -> Failure {
+        refusal::read(self, what, reply.status, &reply.text).await
     }
 
     /// Sends a request, and leaves the answer's body to be read.

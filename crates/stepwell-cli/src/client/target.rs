@@ -113,6 +113,16 @@ impl Target {
             }
         }
     }
+    /// What is asked, for people.
+    ///
+    /// # Errors
+    /// If the environment or a file says what cannot be.
+    pub(crate) fn place(&self) -> Result<String, Failure> {
+        Ok(match self.choice()?.whom {
+            (Whom::Store(store), _) => store.to_string(),
+            (Whom::Server(url), _) => url.as_str().trim_end_matches('/').to_owned(),
+        })
+    }
     /// What is asked, and by what it was chosen. The token itself is not told, and no program is run for it.
     ///
     /// # Errors

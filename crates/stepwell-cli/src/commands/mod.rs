@@ -18,4 +18,5 @@ pub(crate) mod tokens;
 pub(crate) mod top;
 pub(crate) mod version;
 pub(crate) mod webhooks;
+pub(crate) mod worker;
 pub(crate) mod workers;

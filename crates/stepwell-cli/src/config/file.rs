@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde::Deserialize;
-use stepwell::{Builder, webhook::WebhookOptions};
+use stepwell::{Builder, process::CommandKind, webhook::WebhookOptions};
 
 use super::{Asked, Serving, kinds::Kinds, queues::Queues};
 use crate::failure::{FailedTo, Failure};
@@ -170,9 +170,18 @@ impl Config {
     pub(crate) fn serve(&self) -> &Serving {
         &self.said.serve
     }
+    /// Its kinds, as they are worked.
+    pub(crate) fn command_kinds(&self) -> Vec<CommandKind> {
+        self.said.kinds.made(&self.home)
+    }
+    /// Its queues, and how many jobs of each run at once in this process, where that is said.
+    pub(crate) fn queues(&self) -> impl Iterator<Item = (&str, Option<u16>)> {
+        self.said.queues.at_once()
+    }
     /// Works its kinds and queues.
     pub(crate) fn add_to(&self, builder: Builder) -> Builder {
-        self.said.kinds.add_to(self.said.queues.add_to(builder), &self.home)
+        let builder = self.said.queues.add_to(builder);
+        self.command_kinds().into_iter().fold(builder, Builder::command_kind)
     }
     /// Lets webhooks go where it says.
     pub(crate) fn allow(&self, options: WebhookOptions) -> WebhookOptions {

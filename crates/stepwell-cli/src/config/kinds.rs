@@ -7,7 +7,7 @@ use std::{
 
 use serde::Deserialize;
 use stepwell::{
-    Builder, Retry,
+    Retry,
     process::{CommandKind, CommandPhase, Limits},
 };
 
@@ -75,9 +75,9 @@ impl Kinds {
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
-    /// Registers them. What they begin in, unless they say otherwise, is this directory.
-    pub(super) fn add_to(&self, builder: Builder, home: &Path) -> Builder {
-        self.0.iter().fold(builder, |builder, (name, kind)| builder.command_kind(kind.made(name, home)))
+    /// As they are worked. What they begin in, unless they say otherwise, is this directory.
+    pub(super) fn made(&self, home: &Path) -> Vec<CommandKind> {
+        self.0.iter().map(|(name, kind)| kind.made(name, home)).collect()
     }
     /// What is wrong beside what the plan's own check finds.
     pub(super) fn problem(&self) -> Option<String> {

@@ -23,6 +23,10 @@ impl Queues {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+    /// Their names, and how many jobs of each run at once in this process, where that is said.
+    pub(super) fn at_once(&self) -> impl Iterator<Item = (&str, Option<u16>)> {
+        self.0.iter().map(|(name, queue)| (&**name, queue.concurrency))
+    }
     pub(super) fn add_to(&self, builder: Builder) -> Builder {
         self.0.iter().fold(builder, |builder, (name, queue)| {
             let builder = match queue.concurrency {

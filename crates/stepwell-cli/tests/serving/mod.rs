@@ -100,6 +100,13 @@ impl Serving {
         assert_eq!(&first, b"HTTP/1.1 100 Continue\r\n\r\n", "it is being served");
         stuck
     }
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+    pub fn kill(mut self) {
+        self.signal("-KILL");
+        self.child.wait().unwrap();
+    }
     pub fn signal(&self, signal: &str) {
         assert!(
             Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success()

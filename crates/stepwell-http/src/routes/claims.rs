@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use stepwell::{
     JobId, Json as Text, Name, Progress, Timestamp,
-    remote::{LeaseToken, RemoteClaim, RemoteFailure, Reported, Wanted},
+    remote::{LeaseToken, RemoteClaim, RemoteClaims, RemoteFailure, Reported, Wanted},
 };
 use utoipa::ToSchema;
 
@@ -44,9 +44,13 @@ pub(crate) struct NewClaim {
 
 /// What was claimed.
 #[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Claims {
     /// The phases; none if there was nothing to do.
     claims: Vec<ClaimView>,
+    /// If there are none: in how many milliseconds the next job is due, as far as is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_due_ms: Option<u64>,
 }
 
 /// A phase that is the worker's to run.
@@ -75,6 +79,8 @@ pub(crate) struct ClaimedJob {
     queue: Name,
     /// 1, and one more with each operator's retry.
     run: u32,
+    /// Rises with each claim of the job: for systems that turn away a worker that has been replaced.
+    epoch: u64,
     /// What it is about.
     #[schema(value_type = serde_json::Value)]
     payload: Text,
@@ -96,6 +102,9 @@ pub(crate) struct ClaimedPhase {
     checkpoint: Text,
     /// The same for every try: for systems that accept such a key.
     idempotency_key: String,
+    /// The longest that the try may run, as the worker has registered it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_ms: Option<u64>,
     /// The outputs of its inputs, by their names.
     #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     outputs: BTreeMap<Name, Text>,
@@ -106,13 +115,21 @@ impl From<RemoteClaim> for ClaimView {
         let RemoteClaim { lease, job, payload, phase, attempt, interrupted, .. } = claim;
         Self {
             lease: lease.to_string(),
-            job: ClaimedJob { id: job.id, kind: job.kind, queue: job.queue, run: job.run, payload },
+            job: ClaimedJob {
+                id: job.id,
+                kind: job.kind,
+                queue: job.queue,
+                run: job.run,
+                epoch: job.epoch,
+                payload,
+            },
             phase: ClaimedPhase {
                 name: phase,
                 attempt,
                 interrupted,
                 checkpoint: claim.checkpoint.unwrap_or_else(Text::null),
                 idempotency_key: claim.idempotency_key,
+                timeout_ms: claim.timeout_ms,
                 outputs: claim.outputs.into_iter().collect(),
             },
         }
@@ -148,12 +165,14 @@ pub(crate) async fn claim(
         once: once.map(|(key, fingerprint)| format!("{key}:{fingerprint}")),
     };
     let workers = hub.stepwell.remote_workers();
-    let claims = tokio::select! {
-        claims = workers.claim(worker.id, wanted) => claims?,
+    let claimed = tokio::select! {
+        claimed = workers.claim(worker.id, wanted) => claimed?,
         // What was claimed by then is found by the heartbeats, and given back.
-        () = hub.draining.cancelled() => Vec::new(),
+        () = hub.draining.cancelled() => RemoteClaims::default(),
     };
-    Ok(Json(Claims { claims: claims.into_iter().map(ClaimView::from).collect() }))
+    let until = |due: Timestamp| due.since(hub.stepwell.clock().now()).as_millis();
+    let next_due_ms = claimed.next_due.map(|due| u64::try_from(until(due)).unwrap_or(u64::MAX));
+    Ok(Json(Claims { claims: claimed.claims.into_iter().map(ClaimView::from).collect(), next_due_ms }))
 }
 
 fn lease_of(text: &str) -> Result<LeaseToken, Problem> {

@@ -16,7 +16,7 @@ use crate::{
     access::{Caller, Grant, Scope},
     front::{Code, JsonBody, OptionalBody, Problem, Segment},
     hub::Hub,
-    shape::time,
+    shape::{RetryPolicy, millis, time},
 };
 
 /// A worker that registers.
@@ -56,12 +56,34 @@ pub(crate) struct WorkedPhase {
     /// Earlier phases, whose outputs it is given.
     #[serde(default)]
     inputs: Vec<String>,
+    /// The queue that it runs in, if that is not the job's own.
+    queue: Option<String>,
+    /// An earlier name, under which outputs may be stored.
+    renamed_from: Option<String>,
+    /// When it runs again after a failure.
+    retry: Option<RetryPolicy>,
+    /// The longest that one try may run. The worker sees to it.
+    #[schema(minimum = 1, maximum = 3_153_600_000_000_i64)]
+    timeout_ms: Option<u64>,
 }
 
-impl From<WorkedPhase> for PhaseSpec {
-    fn from(phase: WorkedPhase) -> Self {
-        let inputs = phase.inputs.into_iter().map(Name::from).collect();
-        Self { inputs, ..Self::new(phase.name) }
+impl WorkedPhase {
+    fn spec(self) -> Result<PhaseSpec, Problem> {
+        let Self { name, inputs, queue, renamed_from, retry, timeout_ms } = self;
+        if let Some(ms) = timeout_ms {
+            let limit = millis("#/kinds/phases/timeoutMs", ms)?;
+            if limit.is_zero() {
+                return Err(Problem::of("#/kinds/phases/timeoutMs", "is 0; leave it out, or give it time"));
+            }
+        }
+        Ok(PhaseSpec {
+            inputs: inputs.into_iter().map(Name::from).collect(),
+            queue: queue.map(Name::from),
+            renamed_from: renamed_from.map(Name::from),
+            retry: retry.map(RetryPolicy::policy).transpose()?.unwrap_or_default(),
+            timeout_ms,
+            ..PhaseSpec::new(name)
+        })
     }
 }
 
@@ -76,6 +98,8 @@ pub(crate) struct Registered {
     lease_ms: u64,
     /// How often it sends one.
     heartbeat_ms: u64,
+    /// Which store it is: another one has other jobs, and other processes left behind.
+    generation: String,
 }
 
 /// A worker, as it is known.
@@ -216,19 +240,26 @@ pub(crate) async fn register_worker(
             grant.expect(queue, kind)?;
         }
     }
-    let plan = |WorkedKind { kind, phases }: WorkedKind| PlanSpec {
-        kind: kind.into(),
-        phases: phases.into_iter().map(PhaseSpec::from).collect(),
+    // A job is handed over to the queue of its phase.
+    for WorkedKind { kind, phases } in &new.kinds {
+        for queue in phases.iter().filter_map(|phase| phase.queue.as_ref()) {
+            grant.expect(queue, kind)?;
+        }
+    }
+    let plan = |WorkedKind { kind, phases }: WorkedKind| {
+        let phases = phases.into_iter().map(WorkedPhase::spec).collect::<Result<_, Problem>>()?;
+        Ok::<_, Problem>(PlanSpec { kind: kind.into(), phases })
     };
     let workers = hub.stepwell.remote_workers();
     let registered = workers.register(NewRemoteWorker {
         name: new.name,
         queues: new.queues.into_iter().map(Name::from).collect(),
-        kinds: new.kinds.into_iter().map(plan).collect(),
+        kinds: new.kinds.into_iter().map(plan).collect::<Result<_, _>>()?,
     });
     let id = registered.await?.id;
     let lease_ms = u64::try_from(workers.lease().as_millis()).unwrap_or(u64::MAX);
-    Ok((StatusCode::CREATED, Json(Registered { id, lease_ms, heartbeat_ms: lease_ms / 3 })))
+    let generation = hub.generation.clone();
+    Ok((StatusCode::CREATED, Json(Registered { id, lease_ms, heartbeat_ms: lease_ms / 3, generation })))
 }
 
 /// The workers: processes that open the store, wherever they run, and programs that speak HTTP with one of them.

@@ -29,8 +29,8 @@ use crate::{blocking::BlockingPool, entropy::Entropy, registered::AnyWorker};
 #[cfg(feature = "webhooks")]
 use super::courier;
 use super::{
-    caretaker, config::Config, dispatcher, flights::Flights, heartbeat::Heartbeat, pressure::Pressure,
-    shutdown::Ending, tail::Tail,
+    caretaker, config::Config, dispatcher, flights::Flights, heartbeat::Heartbeat, idle::Looks,
+    pressure::Pressure, shutdown::Ending, tail::Tail,
 };
 
 /// The time between two looks at what became of an inbox row.
@@ -81,6 +81,8 @@ pub(crate) struct Engine {
     pub(super) pressure: Pressure,
     /// Woken when there may be work to claim.
     pub(super) work: Notify,
+    /// What claims have come to.
+    pub(super) looks: watch::Sender<Looks>,
     /// Woken when there may be cancellations or an inbox to look after.
     pub(super) attention: Notify,
     /// When the next waiting job becomes due, in microseconds, as far as is known here.
@@ -166,6 +168,7 @@ impl Engine {
             heartbeat: Heartbeat::default(),
             pressure: Pressure::default(),
             work: Notify::new(),
+            looks: watch::Sender::default(),
             attention: Notify::new(),
             due: AtomicI64::new(i64::MAX),
             #[cfg(feature = "webhooks")]

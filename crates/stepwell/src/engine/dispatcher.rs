@@ -167,7 +167,10 @@ async fn claim<'a>(
     }
     let filled = batch.jobs.len() >= limits::CLAIM_BATCH_MAX || lanes.iter().any(|lane| lane.at_most == 0);
     engine.pressure.note(filled);
-    let Some(flights) = register(engine, batch.jobs).await else { return Ok(Looked::Full) };
+    let jobs = batch.jobs.len();
+    let registered = register(engine, batch.jobs).await;
+    engine.looked(jobs);
+    let Some(flights) = registered else { return Ok(Looked::Full) };
     if filled {
         // While these begin to run, the store looks for the next.
         *asked = ask(engine).await.unwrap_or_default();

@@ -22,6 +22,7 @@
 //! - [`stop`]: how a phase is told to stop, and how long it has.
 //! - `courier`: turns events into deliveries to webhooks, and claims those; [`pressure`] says how far it steps back for
 //!   jobs.
+//! - [`idle`]: whether there is anything left to do.
 //! - [`orders`]: what an operator wants of this process.
 //! - [`heartbeat`], [`caretaker`], [`tail`] with its [`ring`], [`shutdown`].
 //!
@@ -41,6 +42,7 @@ mod flaky;
 mod flight;
 mod flights;
 mod heartbeat;
+mod idle;
 mod orders;
 mod pressure;
 mod ring;

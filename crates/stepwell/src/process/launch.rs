@@ -18,6 +18,7 @@ use rustix::{
     thread::set_no_new_privs,
 };
 use serde::{Deserialize, Serialize};
+use stepwell_core::{Error, Result};
 
 use super::limits::Limits;
 
@@ -45,9 +46,14 @@ pub fn begin() {
     std::process::exit(NOT_STARTED);
 }
 
-/// Whether this process has called [`begin`].
-pub(crate) fn has_begun() -> bool {
-    BEGUN.load(Ordering::Relaxed)
+/// Refuses to go on in a process that has not called [`begin`].
+pub(crate) fn check_begun() -> Result<()> {
+    if BEGUN.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let problem =
+        "are started by starting this program anew; call `stepwell::process::begin()` first in `main`";
+    Err(Error::invalid("phases that are programs", problem))
 }
 
 /// What a launcher is told.

@@ -5,10 +5,10 @@
 //! its standard output.
 //!
 //! # Protocol
-//! In: `{"job": {"id", "kind", "queue", "run", "payload"}, "phase": {"name", "attempt", "interrupted", "checkpoint",
-//! "idempotencyKey", "timeoutMs", "outputs": {…}}}`, and the same ids as `STEPWELL_JOB_ID`, `STEPWELL_KIND`,
-//! `STEPWELL_QUEUE`, `STEPWELL_RUN`, `STEPWELL_PHASE`, `STEPWELL_ATTEMPT`, `STEPWELL_IDEMPOTENCY_KEY`. Of the parent's
-//! environment the child sees a short list, and what the phase adds to it.
+//! In: `{"job": {"id", "kind", "queue", "run", "epoch", "payload"}, "phase": {"name", "attempt", "interrupted",
+//! "checkpoint", "idempotencyKey", "timeoutMs", "outputs": {…}}}`, and the same ids as `STEPWELL_JOB_ID`,
+//! `STEPWELL_KIND`, `STEPWELL_QUEUE`, `STEPWELL_RUN`, `STEPWELL_PHASE`, `STEPWELL_ATTEMPT`, `STEPWELL_IDEMPOTENCY_KEY`.
+//! Of the parent's environment the child sees a short list, and what the phase adds to it.
 //!
 //! Out: a line that is a JSON object with the key `stepwell` is a command: `progress` (`done`, `total`, `note`),
 //! `checkpoint` (`value`), `log` (`message`), `complete` (`output`), `fail` (`message`, `retry`: `default` or `never`,
@@ -23,27 +23,35 @@
 //! parent the kernel kills the first process; what that had started is found by the marks in its environment, and
 //! killed before any job runs again.
 //!
-//! - `kind`, `limits`: what can be set. `worker`: as the engine sees it. `given`: what a child is told.
-//! - `attempt`: one try, from start to outcome. `group`: a process group on a leash. `said`, `output`: what it says.
-//! - `outcome`: what its end means. `launch`: what happens in the child before the program begins. `strays`: what
-//!   dead parents left. `thread`: where all of it runs.
+//! - `kind`, `limits`: what can be set. `worker`: as the engine sees it. `programs`: for queues elsewhere.
+//! - `task`: what a child is told. `supervisor`: who hears what it says.
+//! - `attempt`: one try, from start to outcome. `conversation`: the time in between. `group`: a process group on a
+//!   leash. `said`, `output`: what it says. `outcome`: what its end means.
+//! - `launch`: what happens in the child before the program begins. `strays`: what dead parents left. `thread`: where
+//!   all of it runs.
 
 mod attempt;
-mod given;
+mod conversation;
 mod group;
 mod kind;
 mod launch;
 mod limits;
 mod outcome;
 mod output;
+mod programs;
 mod said;
 mod strays;
+mod supervisor;
+mod task;
 mod thread;
 mod worker;
 
 pub use kind::{CommandKind, CommandPhase};
 pub use launch::begin;
-pub(crate) use launch::has_begun;
+pub(crate) use launch::check_begun;
 pub use limits::Limits;
-pub(crate) use strays::kill_strays;
+pub use programs::Programs;
+pub(crate) use strays::end_left;
+pub use supervisor::Supervisor;
+pub use task::{Task, TaskJob, TaskPhase};
 pub(crate) use worker::CommandWorker;

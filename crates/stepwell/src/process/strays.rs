@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fs, io, path::Path, time::Duration};
 use rustix::process::{
     Pid, PidfdFlags, Signal, getpgrp, getpid, getuid, kill_process_group, pidfd_open, pidfd_send_signal,
 };
-use stepwell_core::{JobId, time::Stopwatch};
+use stepwell_core::{Error, JobId, Result, time::Stopwatch};
 
 /// The names of the marks.
 const STORE: &str = "STEPWELL_STORE";
@@ -27,9 +27,9 @@ pub(super) fn marks(store: &str, epoch: u64) -> io::Result<[(&'static str, Strin
 
 /// A claim that is being run: whatever runs under an earlier one of the same job must end first.
 #[derive(Clone, Copy)]
-pub(crate) struct Successor {
-    pub(crate) job: JobId,
-    pub(crate) epoch: u64,
+pub(super) struct Successor {
+    pub(super) job: JobId,
+    pub(super) epoch: u64,
 }
 
 /// Kills what dead parents have left of this store's jobs on this machine, and what runs under a claim before this one.
@@ -37,7 +37,7 @@ pub(crate) struct Successor {
 ///
 /// # Errors
 /// If a process that was killed does not end, or `/proc` cannot be read.
-pub(crate) fn kill_strays(store: &str, successor: Option<Successor>) -> io::Result<usize> {
+fn kill_strays(store: &str, successor: Option<Successor>) -> io::Result<usize> {
     let waited = Stopwatch::start();
     let mut killed = 0;
     loop {
@@ -56,6 +56,30 @@ pub(crate) fn kill_strays(store: &str, successor: Option<Successor>) -> io::Resu
         strays.iter().for_each(Stray::kill);
         std::thread::sleep(GLANCE);
     }
+}
+
+/// Does the same beside everything else.
+///
+/// # Errors
+/// As [`kill_strays`].
+pub(super) async fn end(store: String, successor: Option<Successor>) -> io::Result<usize> {
+    tokio::task::spawn_blocking(move || kill_strays(&store, successor))
+        .await
+        .map_err(io::Error::other)
+        .flatten()
+}
+
+/// Ends what earlier processes have left of this store's jobs, and tells operators.
+pub(crate) async fn end_left(store: String) -> Result<usize> {
+    let failed = |error| Error::storage("end what an earlier process has left running", error);
+    let killed = end(store, None).await.map_err(failed)?;
+    if killed > 0 {
+        tracing::warn!(
+            killed,
+            "an earlier process was killed, and had left processes running; they were ended"
+        );
+    }
+    Ok(killed)
 }
 
 struct Stray {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use stepwell_core::{
-    Error, JobId, Name, Result, SessionId, Timestamp,
+    Error, JobId, Name, Result, SessionId,
     lease::Fence,
     limits,
     machine::Command,
@@ -21,7 +21,7 @@ use stepwell_core::{
 use crate::{client::Stepwell, engine::Engine};
 
 use super::{
-    claim::RemoteClaim,
+    claim::{RemoteClaim, RemoteClaims},
     lease::LeaseToken,
     registry::WORKERS_MAX,
     worker::{NewRemoteWorker, Remote, RemoteWorker},
@@ -226,7 +226,7 @@ impl RemoteWorkers<'_> {
     ///
     /// # Errors
     /// If there is no such worker here; if a limit is broken; or if the store fails.
-    pub async fn claim(&self, worker: SessionId, wanted: Wanted) -> Result<Vec<RemoteClaim>> {
+    pub async fn claim(&self, worker: SessionId, wanted: Wanted) -> Result<RemoteClaims> {
         let remote = self.engine().remote.find(worker)?;
         if !(1..=CLAIM_MAX).contains(&wanted.max) {
             return Err(Error::invalid("max", format!("is {}; it is 1 to {CLAIM_MAX}", wanted.max)));
@@ -238,21 +238,21 @@ impl RemoteWorkers<'_> {
         }
         let known = wanted.once.as_ref().and_then(|key| remote.lock().answer(key));
         if let Some(jobs) = known {
-            return self.again(&remote, jobs).await;
+            return Ok(RemoteClaims { claims: self.again(&remote, jobs).await?, next_due: None });
         }
         remote.lock().claiming += 1;
-        let claims = {
+        let claimed = {
             let _counted = Counted(&remote);
             self.wait_for(&remote, &wanted).await?
         };
-        if let Some(key) = wanted.once.filter(|_| !claims.is_empty()) {
-            let jobs = claims.iter().map(|claim| (claim.job.id, claim.job.epoch)).collect();
+        if let Some(key) = wanted.once.filter(|_| !claimed.claims.is_empty()) {
+            let jobs = claimed.claims.iter().map(|claim| (claim.job.id, claim.job.epoch)).collect();
             remote.lock().keep(key, jobs);
         }
-        Ok(claims)
+        Ok(claimed)
     }
 
-    async fn wait_for(&self, remote: &Remote, wanted: &Wanted) -> Result<Vec<RemoteClaim>> {
+    async fn wait_for(&self, remote: &Remote, wanted: &Wanted) -> Result<RemoteClaims> {
         let engine = self.engine();
         let waited = Stopwatch::start();
         loop {
@@ -260,14 +260,14 @@ impl RemoteWorkers<'_> {
             let mut ready = pin!(engine.remote.ready.notified());
             ready.as_mut().enable();
             if engine.is_draining() || !remote.lock().claims() {
-                return Ok(Vec::new());
+                return Ok(RemoteClaims::default());
             }
-            let (claims, due) = self.claim_now(remote, wanted).await?;
+            let claimed = self.claim_now(remote, wanted).await?;
             let left = wanted.wait.saturating_sub(waited.elapsed());
-            if !claims.is_empty() || left.is_zero() {
-                return Ok(claims);
+            if !claimed.claims.is_empty() || left.is_zero() {
+                return Ok(claimed);
             }
-            let until_due = due.map_or(LOOK, |due| due.since(engine.store.clock().now()));
+            let until_due = claimed.next_due.map_or(LOOK, |due| due.since(engine.store.clock().now()));
             tokio::select! {
                 () = ready => {}
                 () = tokio::time::sleep(left.min(LOOK).min(until_due.max(Duration::from_millis(1)))) => {}
@@ -275,11 +275,7 @@ impl RemoteWorkers<'_> {
         }
     }
 
-    async fn claim_now(
-        &self,
-        remote: &Remote,
-        wanted: &Wanted,
-    ) -> Result<(Vec<RemoteClaim>, Option<Timestamp>)> {
+    async fn claim_now(&self, remote: &Remote, wanted: &Wanted) -> Result<RemoteClaims> {
         let engine = self.engine();
         let wants = |names: &BTreeSet<Name>, name: &Name| names.is_empty() || names.contains(name);
         let queues = remote.queues.iter().filter(|queue| wants(&wanted.queues, queue));
@@ -288,7 +284,7 @@ impl RemoteWorkers<'_> {
         let plans = remote.plans.iter().filter(|plan| wants(&wanted.kinds, &plan.spec.kind)).cloned();
         let plans: Vec<WorkedPlan> = plans.collect();
         if lanes.is_empty() || plans.is_empty() {
-            return Ok((Vec::new(), None));
+            return Ok(RemoteClaims::default());
         }
         let tokens = engine.entropy.tokens(wanted.max);
         let request = ClaimRequest { session: remote.id, lanes, plans: Arc::new(plans), tokens };
@@ -303,7 +299,8 @@ impl RemoteWorkers<'_> {
         for claimed in batch.jobs {
             claims.extend(self.hand_out(remote, claimed).await?);
         }
-        Ok((claims, batch.next_due))
+        let next_due = batch.next_due.filter(|_| claims.is_empty());
+        Ok(RemoteClaims { claims, next_due })
     }
 
     pub(super) async fn hand_out(&self, remote: &Remote, claimed: Claimed) -> Result<Option<RemoteClaim>> {

@@ -1,7 +1,7 @@
 //! A phase as it is handed to a remote worker.
 
 use stepwell_core::{
-    Json, Name, Result,
+    Json, Name, Result, Timestamp,
     job::Job,
     plan::PlanSpec,
     store::{Claimed, Store},
@@ -30,8 +30,19 @@ pub struct RemoteClaim {
     pub checkpoint: Option<Json>,
     /// The same for every try: for systems that accept such a key.
     pub idempotency_key: String,
+    /// The longest that the try may run.
+    pub timeout_ms: Option<u64>,
     /// The outputs of the phase's inputs, in the order of its plan.
     pub outputs: Vec<(Name, Json)>,
+}
+
+/// What a claim has brought.
+#[derive(Clone, Debug, Default)]
+pub struct RemoteClaims {
+    /// The phases.
+    pub claims: Vec<RemoteClaim>,
+    /// If there are none: when the next job is due, as far as is known.
+    pub next_due: Option<Timestamp>,
 }
 
 impl RemoteClaim {
@@ -50,7 +61,8 @@ impl RemoteClaim {
             true => store.checkpoint(job.id, phase.stored_name().clone()).await?,
             false => None,
         };
-        let inputs = plan.phase(&phase.name).map_or(&[][..], |spec| &spec.inputs);
+        let spec = plan.phase(&phase.name);
+        let inputs = spec.map_or(&[][..], |spec| &spec.inputs);
         let mut outputs = Vec::with_capacity(inputs.len());
         for input in inputs {
             outputs.push((input.clone(), recorded::output(store, &job, input).await?));
@@ -58,6 +70,7 @@ impl RemoteClaim {
         Ok(Some(Self {
             lease,
             idempotency_key: phase.idempotency_key(job.id),
+            timeout_ms: spec.and_then(|spec| spec.timeout_ms),
             payload,
             attempt: phase.tries,
             interrupted: phase.interrupted,

@@ -16,7 +16,7 @@ mod report;
 mod worker;
 
 pub use calls::{Heartbeat, Held, RemoteWorkers, Wanted};
-pub use claim::RemoteClaim;
+pub use claim::{RemoteClaim, RemoteClaims};
 pub use lease::LeaseToken;
 pub(crate) use registry::Registry;
 pub use report::{RemoteFailure, Reported};
