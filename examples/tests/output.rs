@@ -19,6 +19,7 @@ examples! {
     fan_out,
     graceful_shutdown,
     hello,
+    isolated,
     phases_and_retry,
     scheduled_and_unique,
     transactional_enqueue,

@@ -210,6 +210,24 @@ fn a_child_that_does_not_behave_ends_all_the_same() {
 }
 
 #[test]
+fn what_leaves_its_group_and_outlives_its_phase_is_ended() {
+    let place = one(&sh("setsid sleep 1000 < /dev/null > /dev/null 2>&1 & echo $! > escaped.pid"), "");
+    let serving = serving(place.path());
+    let lives = |number: &str| {
+        let stat = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with('Z'))
+    };
+    // The second begins while the first one's may still be there, and has nothing to fear of its end.
+    for n in 0..2 {
+        let id = enqueue(&serving, "k", &json!(n));
+        assert_eq!(finished(&serving, &id)["state"], "completed");
+    }
+    let escaped = fs::read_to_string(place.path().join("escaped.pid")).unwrap();
+    until("it is ended", || !lives(escaped.trim()));
+    assert_eq!(serving.end("-TERM").0, Some(0));
+}
+
+#[test]
 fn a_child_has_limits_and_an_environment_of_its_own() {
     let greedy = failure(
         &["python3", "-c", "x = 'x' * 800_000_000"],

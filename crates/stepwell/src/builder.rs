@@ -266,6 +266,17 @@ impl Builder {
             _ => Err(Error::invalid("storage", "is no PostgreSQL database; only such a one has a schema")),
         }
     }
+    /// The worker of a kind, without a queue.
+    #[cfg(all(feature = "process", target_os = "linux"))]
+    pub(crate) fn worker_of(mut self, kind: &Name) -> Result<Arc<dyn AnyWorker>> {
+        match self.mistake.take() {
+            Some(mistake) => Err(mistake),
+            None => self.workers.remove(kind).ok_or_else(|| {
+                let problem = format!("need a worker of `{kind}`, and `begin_with` is given none");
+                Error::invalid("isolated phases", problem)
+            }),
+        }
+    }
 
     fn blame(&mut self, mistake: Error) {
         self.mistake.get_or_insert(mistake);
@@ -287,7 +298,7 @@ impl Builder {
         let store = open_store(self.backend, self.clock, &entropy, self.config.lease_ttl).await?;
         set_limits(&*store, self.limits).await?;
         #[cfg(all(feature = "process", target_os = "linux"))]
-        work_commands(&mut self.workers, self.commands, &*store).await?;
+        begin_processes(&mut self.workers, self.commands, &*store, self.steady).await?;
         let mut queues = self.queues;
         let named = self.workers.values().flat_map(|worker| worker.spec().phases.clone());
         for queue in named.filter_map(|phase| phase.queue).chain([NewJob::DEFAULT_QUEUE.into()]) {
@@ -335,18 +346,26 @@ async fn set_limits(store: &dyn Store, limits: BTreeMap<Name, u32>) -> Result<()
     Ok(())
 }
 
-/// Registers kinds of programs, and ends what an earlier process may have left of them.
+/// Registers kinds of programs, and ends what an earlier process may have left of them and of isolated phases.
 #[cfg(all(feature = "process", target_os = "linux"))]
-async fn work_commands(
+async fn begin_processes(
     workers: &mut BTreeMap<Name, Arc<dyn AnyWorker>>,
     commands: Vec<crate::process::CommandKind>,
     store: &dyn Store,
+    steady: bool,
 ) -> Result<()> {
-    use crate::process::{CommandWorker, check_begun, end_left};
-    if commands.is_empty() {
+    use crate::process::{CommandWorker, can_isolate, check_begun, check_isolates, end_left};
+    let is_isolated = workers.values().any(|worker| worker.is_isolated());
+    if commands.is_empty() && !is_isolated {
         return Ok(());
     }
-    check_begun()?;
+    if !commands.is_empty() {
+        check_begun()?;
+    }
+    if is_isolated {
+        // A test has no `main` that could be started anew.
+        check_isolates(can_isolate() || steady)?;
+    }
     let generation = store.describe().generation;
     for kind in commands {
         let worker = CommandWorker::new(kind, generation.clone())?;

@@ -46,8 +46,11 @@ pub(crate) struct PhaseRun {
     pub(crate) cancelled: CancellationToken,
     pub(crate) checkpoint: Mutex<Option<Json>>,
     pub(crate) notes: Notes,
-    /// None for a phase that is tested by itself.
+    /// None for a phase that is tested by itself, and in the child of an isolated one.
     pub(crate) owner: Option<Owner>,
+    /// Who is told in place of a store, in the child of an isolated phase.
+    #[cfg(all(feature = "process", target_os = "linux"))]
+    pub(crate) parent: Option<Arc<crate::process::Parent>>,
 }
 
 /// How a running phase reaches its store.
@@ -62,6 +65,10 @@ pub(crate) struct Owner {
 
 impl PhaseRun {
     pub(crate) async fn write(&self, command: Command) -> Result<()> {
+        #[cfg(all(feature = "process", target_os = "linux"))]
+        if let Some(parent) = &self.parent {
+            return parent.write(command).await;
+        }
         let Some(owner) = &self.owner else { return Ok(()) };
         let request = Request { job: self.id, fence: owner.fence, commands: vec![command] };
         let written = owner.store.apply(request).await;
@@ -132,6 +139,8 @@ impl<J> Ctx<J> {
             checkpoint: Mutex::default(),
             notes: Notes::new(Clock::manual(std::time::UNIX_EPOCH)),
             owner: None,
+            #[cfg(all(feature = "process", target_os = "linux"))]
+            parent: None,
         };
         Self { job, shared: Arc::new(shared) }
     }

@@ -48,6 +48,11 @@ impl PhaseError {
     pub fn is_permanent(&self) -> bool {
         self.verdict == Verdict::Permanent
     }
+    /// Whether nothing failed, and it is only too early.
+    #[must_use]
+    pub fn is_snooze(&self) -> bool {
+        matches!(self.verdict, Verdict::Snooze(_))
+    }
     /// After how long it comes back, if not as the policy says.
     #[must_use]
     pub fn delay(&self) -> Option<Duration> {

@@ -25,7 +25,43 @@ pub struct Plan<W: Worker> {
 struct Declared<W: Worker> {
     spec: PhaseSpec,
     run: Run<W>,
-    at_once: usize,
+    manner: Manner,
+}
+
+/// How a phase runs, beside what is stored of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    /// Elements of a fan-out at once.
+    pub(crate) at_once: usize,
+    /// Whether each try has a process of its own.
+    #[cfg(all(feature = "process", target_os = "linux"))]
+    pub(crate) is_isolated: bool,
+    /// What that may use.
+    #[cfg(all(feature = "process", target_os = "linux"))]
+    pub(crate) limits: crate::process::Limits,
+    /// How long it has to end once it is told to.
+    #[cfg(all(feature = "process", target_os = "linux"))]
+    pub(crate) grace: Duration,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self {
+            at_once: ELEMENTS_AT_ONCE,
+            #[cfg(all(feature = "process", target_os = "linux"))]
+            is_isolated: false,
+            #[cfg(all(feature = "process", target_os = "linux"))]
+            limits: crate::process::Limits::default(),
+            #[cfg(all(feature = "process", target_os = "linux"))]
+            grace: crate::process::GRACE,
+        }
+    }
+}
+
+/// A phase as it runs.
+pub(crate) struct Planned<W: Worker> {
+    pub(crate) run: Run<W>,
+    pub(crate) manner: Manner,
 }
 
 /// How a phase runs, with its types erased.
@@ -34,8 +70,8 @@ pub(crate) enum Run<W: Worker> {
     Async(AsyncRun<W>),
     /// On a thread of the blocking pool.
     Blocking(BlockingRun<W>),
-    /// Once for each element of a list, so many at once, on the application's runtime.
-    Each(AsyncRun<W>, usize),
+    /// Once for each element of a list, some at once, on the application's runtime.
+    Each(AsyncRun<W>),
 }
 
 pub(crate) type AsyncRun<W> = Box<
@@ -56,16 +92,16 @@ pub struct Phase<'p, T> {
 /// What a handle may change of its declaration, whatever the worker's type.
 trait Settings {
     fn name(&self, position: usize) -> Name;
-    fn set(&self, position: usize, change: &mut dyn FnMut(&mut PhaseSpec, &mut usize));
+    fn set(&self, position: usize, change: &mut dyn FnMut(&mut PhaseSpec, &mut Manner));
 }
 
 impl<W: Worker> Settings for RefCell<Vec<Declared<W>>> {
     fn name(&self, position: usize) -> Name {
         self.borrow()[position].spec.name.clone()
     }
-    fn set(&self, position: usize, change: &mut dyn FnMut(&mut PhaseSpec, &mut usize)) {
+    fn set(&self, position: usize, change: &mut dyn FnMut(&mut PhaseSpec, &mut Manner)) {
         let declared = &mut self.borrow_mut()[position];
-        change(&mut declared.spec, &mut declared.at_once);
+        change(&mut declared.spec, &mut declared.manner);
     }
 }
 
@@ -98,12 +134,38 @@ impl<T> Phase<'_, T> {
     }
     /// How many elements of a fan-out phase run at once: 16 unless set. Of no effect on other phases.
     pub fn at_once(self, elements: usize) -> Self {
-        self.set(|_, at_once| *at_once = elements.max(1))
+        self.set(|_, manner| manner.at_once = elements.max(1))
+    }
+    /// Runs each try in a process of its own: a handler that never listens can be ended there, and one that crashes, or
+    /// uses up its memory, fails its phase and nothing else.
+    ///
+    /// The program starts itself anew for it, and says to
+    /// [`begin_with`](crate::process::begin_with) which workers it has. There the phase is given what it is given
+    /// everywhere, and what it returns, saves and says arrives here; what it changes in memory does not. When it is
+    /// cancelled, times out or must make way for a shutdown, [`Ctx::cancelled`] resolves there, and after its
+    /// [`grace`](Self::grace) the process is killed, with all that it has started.
+    ///
+    /// [`open`](crate::Builder::open) refuses it in a program that does not call `begin_with`, and on a phase that fans
+    /// out. In a [`TestBed`](crate::testing::TestBed) of such a program it runs as every other phase.
+    #[cfg(all(feature = "process", target_os = "linux"))]
+    pub fn isolated(self) -> Self {
+        self.set(|_, manner| manner.is_isolated = true)
+    }
+    /// What the process of an [isolated](Self::isolated) phase may use. Of no effect on other phases.
+    #[cfg(all(feature = "process", target_os = "linux"))]
+    pub fn limits(self, limits: crate::process::Limits) -> Self {
+        self.set(|_, manner| manner.limits = limits)
+    }
+    /// How long the process of an [isolated](Self::isolated) phase has to end once it is told to: 10 s unless set. A
+    /// shutdown, and a cancelled job, may cut it short. Of no effect on other phases.
+    #[cfg(all(feature = "process", target_os = "linux"))]
+    pub fn grace(self, grace: Duration) -> Self {
+        self.set(|_, manner| manner.grace = grace)
     }
     pub(crate) fn name(&self) -> Name {
         self.settings.name(self.position)
     }
-    fn set(self, mut change: impl FnMut(&mut PhaseSpec, &mut usize)) -> Self {
+    fn set(self, mut change: impl FnMut(&mut PhaseSpec, &mut Manner)) -> Self {
         self.settings.set(self.position, &mut change);
         self
     }
@@ -113,7 +175,7 @@ const ELEMENTS_AT_ONCE: usize = 16;
 
 impl<W: Worker> Plan<W> {
     /// Asks a worker for its plan.
-    pub(crate) fn of() -> Result<(PlanSpec, Vec<Run<W>>)> {
+    pub(crate) fn of() -> Result<(PlanSpec, Vec<Planned<W>>)> {
         let kind = <W::Job as Job>::KIND;
         let plan = Self { declared: RefCell::default() };
         let last = W::plan(&plan).position;
@@ -124,16 +186,21 @@ impl<W: Worker> Plan<W> {
                 format!("returns phase `{returned}`, but its last phase is `{last}`; return that one");
             return Err(Error::invalid(format!("plan of `{kind}`"), problem));
         }
-        let (specs, runs) = declared
-            .into_iter()
-            .map(|declared| match declared.run {
-                Run::Each(run, _) => (declared.spec, Run::Each(run, declared.at_once)),
-                run => (declared.spec, run),
-            })
-            .unzip();
+        #[cfg(all(feature = "process", target_os = "linux"))]
+        if let Some(each) =
+            declared.iter().find(|declared| declared.manner.is_isolated && declared.spec.fan_out)
+        {
+            let problem = format!(
+                "isolates `{}`, which fans out; isolate a phase that takes the whole list, or do not isolate it",
+                each.spec.name
+            );
+            return Err(Error::invalid(format!("plan of `{kind}`"), problem));
+        }
+        let split = |Declared { spec, run, manner }| (spec, Planned { run, manner });
+        let (specs, planned) = declared.into_iter().map(split).unzip();
         let spec = PlanSpec { kind: kind.into(), phases: specs };
         spec.check()?;
-        Ok((spec, runs))
+        Ok((spec, planned))
     }
 
     /// Adds a phase that runs after every phase added so far.
@@ -188,14 +255,14 @@ impl<W: Worker> Plan<W> {
             }
             Err(error) => Box::pin(async move { Err(PhaseError::permanent(error)) }),
         });
-        let phase = self.declare(name.into(), vec![items.name()], Run::Each(run, ELEMENTS_AT_ONCE));
+        let phase = self.declare(name.into(), vec![items.name()], Run::Each(run));
         phase.set(|spec, _| spec.fan_out = true)
     }
 
     fn declare<O>(&self, name: Name, inputs: Vec<Name>, run: Run<W>) -> Phase<'_, O> {
         let mut declared = self.declared.borrow_mut();
         let spec = PhaseSpec { inputs, ..PhaseSpec::new(name) };
-        declared.push(Declared { spec, run, at_once: ELEMENTS_AT_ONCE });
+        declared.push(Declared { spec, run, manner: Manner::default() });
         Phase { settings: &self.declared, position: declared.len() - 1, output: PhantomData }
     }
 }

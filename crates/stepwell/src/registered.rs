@@ -14,14 +14,19 @@ use crate::{
     job::{Job, Worker},
     phase_error::PhaseError,
     phase_fn::BoxFuture,
-    plan::{AsyncRun, Plan, Run},
+    plan::{AsyncRun, Plan, Planned, Run},
 };
 
 /// A worker with its types erased.
 pub(crate) trait AnyWorker: Send + Sync {
     fn spec(&self) -> &Arc<PlanSpec>;
-    /// Whether it sees to the time limits of its phases itself.
-    fn keeps_time(&self) -> bool {
+    /// Whether it sees to the time limit of the phase at this position itself.
+    fn keeps_time(&self, _position: usize) -> bool {
+        false
+    }
+    /// Whether phases of it run in processes of their own, which are this program again.
+    #[cfg(all(feature = "process", target_os = "linux"))]
+    fn is_isolated(&self) -> bool {
         false
     }
     /// Runs one try of the phase at this position of the plan.
@@ -45,13 +50,18 @@ pub(crate) struct Given {
 pub(crate) struct Registered<W: Worker> {
     worker: Arc<W>,
     spec: Arc<PlanSpec>,
-    runs: Vec<Run<W>>,
+    phases: Vec<Planned<W>>,
 }
 
 impl<W: Worker> Registered<W> {
     pub(crate) fn new(worker: W) -> Result<Self> {
-        let (spec, runs) = Plan::<W>::of()?;
-        Ok(Self { worker: Arc::new(worker), spec: Arc::new(spec), runs })
+        let (spec, phases) = Plan::<W>::of()?;
+        Ok(Self { worker: Arc::new(worker), spec: Arc::new(spec), phases })
+    }
+    /// Whether this phase runs in a child, here and now: what was started for it runs it itself.
+    #[cfg(all(feature = "process", target_os = "linux"))]
+    fn isolates(&self, position: usize) -> bool {
+        self.phases[position].manner.is_isolated && crate::process::can_isolate()
     }
 }
 
@@ -60,14 +70,29 @@ impl<W: Worker> AnyWorker for Registered<W> {
         &self.spec
     }
 
+    #[cfg(all(feature = "process", target_os = "linux"))]
+    fn keeps_time(&self, position: usize) -> bool {
+        self.isolates(position)
+    }
+    #[cfg(all(feature = "process", target_os = "linux"))]
+    fn is_isolated(&self) -> bool {
+        self.phases.iter().any(|phase| phase.manner.is_isolated)
+    }
+
     fn run(self: Arc<Self>, position: usize, given: Given) -> BoxFuture<'static, Result<Json, PhaseError>> {
+        #[cfg(all(feature = "process", target_os = "linux"))]
+        if self.isolates(position) {
+            let manner = self.phases[position].manner;
+            return Box::pin(crate::process::run_isolated(self.spec.clone(), position, manner, given));
+        }
         Box::pin(async move {
             let Given { payload, inputs, elements, phase_run, pool, .. } = given;
             let job: W::Job = payload
                 .decode()
                 .map_err(|error| PhaseError::permanent(decode_error(<W::Job as Job>::KIND, &error)))?;
             let cx = Ctx::new(job, phase_run.clone());
-            let result = match &self.runs[position] {
+            let Planned { run, manner } = &self.phases[position];
+            let result = match run {
                 Run::Async(run) => run(&self.worker, &cx, &inputs).await?,
                 Run::Blocking(run) => {
                     let (run, worker) = (run.clone(), self.worker.clone());
@@ -77,9 +102,10 @@ impl<W: Worker> AnyWorker for Registered<W> {
                         Err(panic) => std::panic::resume_unwind(panic),
                     }
                 }
-                Run::Each(run, at_once) => {
+                Run::Each(run) => {
+                    let at_once = manner.at_once;
                     let collected =
-                        each(&*self.worker, run, *at_once, &cx, &phase_run, &inputs[0], elements).await?;
+                        each(&*self.worker, run, at_once, &cx, &phase_run, &inputs[0], elements).await?;
                     return within("the collected list", collected, limits::COLLECTED_BYTES_MAX);
                 }
             };

@@ -133,7 +133,7 @@ fn no_child_outlives_its_server_for_longer_than_until_its_job_runs_again() {
     end_escaped(&store);
 }
 
-/// The processes of one that has left its group outlive it, if it ends in order; nobody has promised otherwise.
+/// What has left its group is looked for a moment after its phase has ended, when the server may have ended, too.
 fn end_escaped(store: &str) {
     for name in marked(store) {
         std::process::Command::new("kill").args(["-9", &name]).status().unwrap();

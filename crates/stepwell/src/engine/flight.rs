@@ -181,6 +181,8 @@ impl Flight {
                 #[cfg(feature = "testing")]
                 crash_plan: self.engine.crash_plan.clone(),
             }),
+            #[cfg(all(feature = "process", target_os = "linux"))]
+            parent: None,
         }
     }
 
@@ -208,7 +210,8 @@ impl Flight {
     /// Runs the handler, and sees to it that it ends: by itself, by its time-out, or because it must stop.
     async fn attempt(&self, position: usize, given: Given, phase_run: &PhaseRun) -> Outcome {
         let spec = &self.worker.spec().phases[position];
-        let timeout = spec.timeout_ms.map(Duration::from_millis).filter(|_| !self.worker.keeps_time());
+        let timeout =
+            spec.timeout_ms.map(Duration::from_millis).filter(|_| !self.worker.keeps_time(position));
         let mut handler = AssertUnwindSafe(self.worker.clone().run(position, given)).catch_unwind();
         let config = &self.engine.config;
         let mut writing = pin!(self.write_notes(phase_run));
@@ -407,7 +410,8 @@ async fn sleep_or_forever(limit: Option<Duration>) {
     }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+/// What a panic says.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
 }

@@ -57,6 +57,8 @@ pub(crate) use crash::CrashPlan;
 #[cfg(feature = "testing")]
 pub(crate) use flight::Boundary;
 pub(crate) use flight::Flight;
+#[cfg(all(feature = "process", target_os = "linux"))]
+pub(crate) use flight::panic_text;
 pub(crate) use shutdown::Shutdown;
 pub(crate) use stop::{Stop, Why};
 pub(crate) use tail::Follower;

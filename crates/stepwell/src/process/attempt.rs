@@ -12,9 +12,11 @@ use super::{
     group::{Group, Leash, Pipes},
     kind::CommandPhase,
     launch,
+    marks::Marked,
     outcome::Ended,
     strays::{self, Successor},
     supervisor::Supervisor,
+    sweep::UnderWay,
     task::Task,
     thread,
 };
@@ -27,6 +29,7 @@ pub(super) struct Attempt {
     /// What the child gets on its standard input.
     told: Vec<u8>,
     leash: Leash,
+    under_way: UnderWay,
 }
 
 impl Attempt {
@@ -43,21 +46,17 @@ impl Attempt {
             let ended = strays::end(store.to_owned(), Some(successor)).await;
             ended.map_err(|error| format!("failed to end an earlier try of the phase: {error}"))?;
         }
-        let mut command = launch::command(&phase.argv, phase.limits)?;
-        command.env_clear().envs(&phase.env).envs(task.variables());
-        command.envs(strays::marks(store, task.job.epoch)?);
+        let mut command = launch::command(phase)?;
         let inherited =
             env::vars_os().filter(|(name, _)| name.to_str().is_some_and(|name| phase.passes(name)));
-        for (name, value) in inherited {
-            // What the phase sets itself comes before what it inherits.
-            if !phase.env.contains_key(&*name.to_string_lossy()) {
-                command.env(name, value);
-            }
-        }
+        let marks = Marked::of(store, task)?;
+        // What is set later counts.
+        command.env_clear().envs(inherited).envs(&phase.env).envs(task.variables()).envs(marks.variables());
         if let Some(dir) = &phase.dir {
             command.current_dir(dir);
         }
-        Ok(Self { phase: phase.clone(), supervisor, command, told: task.line()?, leash: Leash::default() })
+        let (phase, told, leash) = (phase.clone(), task.line()?, Leash::default());
+        Ok(Self { phase, supervisor, command, told, leash, under_way: UnderWay::begin(marks) })
     }
 
     /// Runs it. Whoever drops this kills the child and its group, on the spot.
@@ -72,7 +71,8 @@ impl Attempt {
 
     /// The same on the thread of the child processes.
     async fn hold(self) -> PhaseResult<Json> {
-        let Self { phase, supervisor, command, told, leash } = self;
+        // It ends when the child has.
+        let Self { phase, supervisor, command, told, leash, under_way: _under_way } = self;
         let failed =
             |what: &str, error| PhaseError::from(format!("failed to {what} `{}`: {error}", phase.argv[0]));
         let (mut group, pipes) = Group::start(command, &leash).map_err(|error| failed("start", error))?;
@@ -81,7 +81,7 @@ impl Attempt {
         child.hold(&mut group, stdin, told).await.map_err(|error| failed("watch", error))?;
         let Heard { output, errors, said, stopped } = child.heard();
         let status: ExitStatus = group.reap().await.map_err(|error| failed("wait for", error))?;
-        Ended { status, said, stopped, output, errors }.outcome(phase.limits)
+        Ended { status, said, stopped, output, errors }.outcome(&phase)
     }
 }
 

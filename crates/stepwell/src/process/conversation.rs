@@ -1,6 +1,6 @@
 //! A child while it runs: what it says, and how patient one is with it.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{future::Future, io, pin::Pin, time::Duration};
 
 use rustix::process::Signal;
 use stepwell_core::{Result, job::Progress};
@@ -17,6 +17,7 @@ use super::{
     kind::CommandPhase,
     outcome::Stopped,
     output::{Errors, Lines, Output},
+    parent::Answer,
     said::{self, Said},
     supervisor::Supervisor,
 };
@@ -36,6 +37,10 @@ pub(super) struct Conversation<'a> {
     errors: Errors,
     /// A checkpoint that is being stored. Until it is, nothing more is read.
     saving: Option<BoxFuture<'a, Result<()>>>,
+    /// Something that is being passed on. Until it is, nothing more is read.
+    passing: Option<BoxFuture<'a, Option<ChildStdin>>>,
+    /// Where it is told what became of its checkpoints.
+    stdin: Option<ChildStdin>,
     /// What it said about its outcome.
     outcome: Option<Said>,
     stopped: Option<Stopped>,
@@ -71,6 +76,8 @@ impl<'a> Conversation<'a> {
             output: Output::default(),
             errors: Errors::default(),
             saving: None,
+            passing: None,
+            stdin: None,
             outcome: None,
             stopped: None,
             patience: None,
@@ -88,32 +95,44 @@ impl<'a> Conversation<'a> {
         group: &mut Group,
         mut stdin: ChildStdin,
         told: Vec<u8>,
-    ) -> std::io::Result<()> {
+    ) -> io::Result<()> {
         let mut telling = Some(Box::pin(async move {
             // A child that does not want to know closes its end, or ends: which is no failure.
             stdin.write_all(&told).await.ok();
+            stdin
         }));
         let mut asked = Some(self.supervisor.stopped());
         let mut time_limit = self.phase.time_limit().map(|limit| Box::pin(sleep(limit)));
         let (mut has_ended, mut linger) = (false, None);
-        while !has_ended || self.lines.is_some() || self.stderr.is_some() || self.saving.is_some() {
-            let hears = self.saving.is_none();
+        while !has_ended || self.is_busy() {
+            let passes = self.passing.is_none();
+            let hears = passes && self.saving.is_none();
+            let may_answer = passes && (telling.is_none() || !self.phase.is_own);
             tokio::select! {
                 line = next_line(&mut self.lines), if hears => match line? {
                     Some(line) => self.hear(&line),
                     None => self.lines = None,
                 },
-                saved = or_never(&mut self.saving) => {
+                saved = or_never(&mut self.saving), if may_answer => {
                     self.saving = None;
                     self.saved(saved);
                     // What it said after that is in the pipe, and was not waited for yet.
                     linger = has_ended.then(|| Box::pin(sleep(LINGER)));
                 }
-                read = read_errors(&mut self.errors, &mut self.stderr) => {
-                    read?;
-                    self.stderr = None;
+                stdin = or_never(&mut self.passing) => {
+                    self.passing = None;
+                    self.stdin = stdin.or(self.stdin.take());
+                    linger = has_ended.then(|| Box::pin(sleep(LINGER)));
                 }
-                () = or_never(&mut telling) => telling = None,
+                read = read_errors(&mut self.errors, &mut self.stderr), if passes => match read? {
+                    Some(read) if self.phase.is_own => self.print(read, io::stderr),
+                    Some(_) => {}
+                    None => self.stderr = None,
+                },
+                stdin = or_never(&mut telling) => {
+                    telling = None;
+                    self.stdin = Some(stdin).filter(|_| self.phase.is_own);
+                }
                 ended = group.ended(), if !has_ended => {
                     ended?;
                     has_ended = true;
@@ -140,9 +159,17 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
+    fn is_busy(&self) -> bool {
+        let reads = self.lines.is_some() || self.stderr.is_some();
+        reads || self.saving.is_some() || self.passing.is_some()
+    }
+
     fn hear(&mut self, line: &[u8]) {
         let said = std::str::from_utf8(line).ok().and_then(said::read);
         match said {
+            // A line is begun before each command, in case that another was not ended.
+            None if self.phase.is_own && line == b"\n" => {}
+            None if self.phase.is_own => self.print(line.to_vec(), io::stdout),
             None => {
                 self.output.add(line);
                 if self.output.is_flood() {
@@ -159,16 +186,27 @@ impl<'a> Conversation<'a> {
             Said::Log(message) => self.supervisor.log(message),
             Said::Checkpoint(value) => self.saving = Some(self.supervisor.save_checkpoint(value)),
             // The first word counts, and nothing is expected after it.
-            outcome @ (Said::Complete(_) | Said::Fail(_))
+            outcome @ (Said::Complete(_) | Said::Fail(_) | Said::Snooze(_))
                 if self.outcome.is_none() && self.stopped.is_none() =>
             {
                 self.outcome = Some(outcome);
                 self.patience.get_or_insert_with(|| Box::pin(sleep(self.phase.grace)));
             }
-            Said::Complete(_) | Said::Fail(_) => {}
+            Said::Complete(_) | Said::Fail(_) | Said::Snooze(_) => {}
         }
     }
     fn saved(&mut self, saved: Result<()>) {
+        if let Some(mut stdin) = self.stdin.take() {
+            let answer = Answer::of(&saved);
+            self.passing = Some(Box::pin(async move {
+                // A child that has ended need not know.
+                if let Ok(line) = answer.line() {
+                    stdin.write_all(&line).await.ok();
+                }
+                Some(stdin)
+            }));
+            return;
+        }
         match saved {
             Ok(()) => {}
             Err(error) if error.is_invalid() => {
@@ -179,6 +217,15 @@ impl<'a> Conversation<'a> {
                 tracing::warn!(phase = %self.phase.spec.name, %error, "failed to save a checkpoint");
             }
         }
+    }
+
+    /// Prints what the child has printed, where this process would.
+    fn print<W: io::Write + Send + 'static>(&mut self, text: Vec<u8>, on: fn() -> W) {
+        self.passing = Some(Box::pin(async move {
+            // Whoever has stopped reading does not stop the phase.
+            tokio::task::spawn_blocking(move || on().write_all(&text).ok()).await.ok();
+            None
+        }));
     }
 
     fn stop(&mut self, why: Stopped) {
@@ -202,14 +249,14 @@ impl<'a> Conversation<'a> {
     }
 }
 
-async fn next_line(lines: &mut Option<Lines<ChildStdout>>) -> std::io::Result<Option<Vec<u8>>> {
+async fn next_line(lines: &mut Option<Lines<ChildStdout>>) -> io::Result<Option<Vec<u8>>> {
     match lines {
         Some(lines) => lines.next().await,
         None => std::future::pending().await,
     }
 }
 
-async fn read_errors(errors: &mut Errors, stderr: &mut Option<ChildStderr>) -> std::io::Result<()> {
+async fn read_errors(errors: &mut Errors, stderr: &mut Option<ChildStderr>) -> io::Result<Option<Vec<u8>>> {
     match stderr {
         Some(stderr) => errors.read(stderr).await,
         None => std::future::pending().await,

@@ -8,10 +8,10 @@ use stepwell_core::{
     plan::{PhaseSpec, PlanSpec},
 };
 
-use super::limits::Limits;
+use super::{launch, limits::Limits};
 
 /// How long a child has between SIGTERM and SIGKILL, unless set.
-const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 /// What a child sees of the environment of its parent, unless it is given more. A name that ends in `*` stands for all
 /// that begin so.
 const ENVIRONMENT: [&str; 9] = ["HOME", "LANG", "LC_*", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER"];
@@ -74,9 +74,17 @@ pub struct CommandPhase {
     pub(super) env: BTreeMap<String, String>,
     pub(super) limits: Limits,
     pub(super) grace: Duration,
+    /// Whether it is a phase of this very program: then it says its outcome, is told what became of its checkpoints,
+    /// and what it prints is printed here.
+    pub(super) is_own: bool,
 }
 
 impl CommandPhase {
+    /// An isolated phase of this program.
+    pub(super) fn own(spec: PhaseSpec, limits: Limits, grace: Duration) -> Self {
+        let passed = vec!["*".to_owned()];
+        Self { spec, limits, grace, passed, is_own: true, ..Self::new("", [launch::ISOLATED]) }
+    }
     /// A phase that runs a program with these arguments, the program itself first. No shell looks at them.
     pub fn new<A: Into<String>>(name: impl Into<Name>, argv: impl IntoIterator<Item = A>) -> Self {
         Self {
@@ -87,6 +95,7 @@ impl CommandPhase {
             env: BTreeMap::new(),
             limits: Limits::default(),
             grace: GRACE,
+            is_own: false,
         }
     }
     /// Gives it the output of an earlier phase.

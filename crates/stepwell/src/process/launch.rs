@@ -20,10 +20,12 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 use stepwell_core::{Error, Result};
 
-use super::limits::Limits;
+use super::{kind::CommandPhase, limits::Limits};
 
 /// The first argument of a launcher.
 const LAUNCHER: &str = "stepwell-launch-a-phase";
+/// In place of a program: a phase of this one.
+pub(super) const ISOLATED: &str = "stepwell-isolated-phase";
 /// The exit code of a launcher that could not start the program, as shells have it.
 const NOT_STARTED: i32 = 127;
 
@@ -41,6 +43,10 @@ pub fn begin() {
     }
     let (orders, program) = (arguments.next(), arguments.next());
     let shown = program.as_deref().unwrap_or_default().display().to_string();
+    if shown == ISOLATED {
+        eprintln!("failed to start an isolated phase: isolated phases {NO_WORKERS}");
+        std::process::exit(NOT_STARTED);
+    }
     let failure = become_program(orders.as_deref(), program.as_deref(), arguments);
     eprintln!("failed to start `{shown}`: {failure}");
     std::process::exit(NOT_STARTED);
@@ -56,17 +62,43 @@ pub(crate) fn check_begun() -> Result<()> {
     Err(Error::invalid("phases that are programs", problem))
 }
 
+/// What to do about a program that does not say which workers it has.
+const NO_WORKERS: &str = "are run by starting this program anew; call `stepwell::process::begin_with(workers)` first \
+                          in `main`";
+
+/// Whether this process was started for an isolated phase.
+pub(super) fn is_isolated() -> bool {
+    let mut arguments = std::env::args_os().skip(1);
+    arguments.next().is_some_and(|first| first == LAUNCHER)
+        && arguments.nth(1).is_some_and(|it| it == ISOLATED)
+}
+/// Refuses to go on in a process of which no isolated phase can be started.
+pub(crate) fn check_isolates(can_isolate: bool) -> Result<()> {
+    match can_isolate {
+        true => Ok(()),
+        false => Err(Error::invalid("isolated phases", NO_WORKERS)),
+    }
+}
+/// Sets what is to be set of this process, which was started for an isolated phase.
+pub(super) fn prepare_this() -> io::Result<()> {
+    let orders = std::env::args().nth(2).unwrap_or_default();
+    prepare(&serde_json::from_str(&orders)?)
+}
+
 /// What a launcher is told.
 #[derive(Serialize, Deserialize)]
 struct Orders {
     parent: i32,
     limits: Limits,
+    /// Whether it stays this program, which may do what its parent may.
+    is_own: bool,
 }
 
 /// A command that becomes the program.
-pub(super) fn command(argv: &[String], limits: Limits) -> io::Result<Command> {
+pub(super) fn command(phase: &CommandPhase) -> io::Result<Command> {
     let parent = rustix::process::getpid().as_raw_nonzero().get();
-    let orders = serde_json::to_string(&Orders { parent, limits })?;
+    let CommandPhase { argv, limits, is_own, .. } = phase;
+    let orders = serde_json::to_string(&Orders { parent, limits: *limits, is_own: *is_own })?;
     // The file that runs, also if another one has been put in its place meanwhile.
     let mut command = Command::new("/proc/self/exe");
     command.arg(LAUNCHER).arg(orders).args(argv);
@@ -106,7 +138,9 @@ fn prepare(orders: &Orders) -> io::Result<()> {
             setrlimit(resource, Rlimit { current: limit, maximum: limit })?;
         }
     }
-    umask(Mode::RWXG | Mode::RWXO);
-    set_no_new_privs(true)?;
+    if !orders.is_own {
+        umask(Mode::RWXG | Mode::RWXO);
+        set_no_new_privs(true)?;
+    }
     Ok(())
 }

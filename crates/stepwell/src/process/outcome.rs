@@ -7,6 +7,7 @@ use stepwell_core::{Json, limits::RESULT_BYTES_MAX};
 use crate::phase_error::{PhaseError, PhaseResult};
 
 use super::{
+    kind::CommandPhase,
     limits::Limits,
     output::Output,
     said::{Failure, Said},
@@ -36,11 +37,12 @@ pub(super) enum Stopped {
 
 impl Ended {
     /// What is recorded.
-    pub(super) fn outcome(self, limits: Limits) -> PhaseResult<Json> {
+    pub(super) fn outcome(self, phase: &CommandPhase) -> PhaseResult<Json> {
         match (self.said, self.stopped) {
             // What it has done is done, however it ended afterwards.
             (Some(Said::Complete(output)), _) => return Ok(output),
             (Some(Said::Fail(failure)), _) => return Err(said_failure(failure, &self.errors)),
+            (Some(Said::Snooze(delay)), _) => return Err(PhaseError::snooze(delay)),
             (_, Some(Stopped::TimedOut(limit))) => {
                 return Err(with_errors(format!("timed out after {limit:?}"), &self.errors).into());
             }
@@ -50,9 +52,12 @@ impl Ended {
             (_, None) => {}
         }
         if self.status.success() {
+            if phase.is_own {
+                return Err(with_errors("ended without an outcome".into(), &self.errors).into());
+            }
             return read(self.output);
         }
-        Err(with_errors(how_it_ended(self.status, limits), &self.errors).into())
+        Err(with_errors(how_it_ended(self.status, phase.limits), &self.errors).into())
     }
 }
 

@@ -77,16 +77,16 @@ impl Output {
 pub(super) struct Errors(VecDeque<u8>);
 
 impl Errors {
-    /// Reads until there is no more. What was read so far is kept whatever happens.
-    pub(super) async fn read(&mut self, input: &mut (impl AsyncRead + Unpin)) -> std::io::Result<()> {
-        let mut buffer = [0; 8 << 10];
-        loop {
-            let read = input.read(&mut buffer).await?;
-            if read == 0 {
-                return Ok(());
-            }
-            self.add(&buffer[..read]);
-        }
+    /// Reads what there is. None at the end. What was read so far is kept whatever happens.
+    pub(super) async fn read(
+        &mut self,
+        input: &mut (impl AsyncRead + Unpin),
+    ) -> std::io::Result<Option<Vec<u8>>> {
+        let mut buffer = vec![0; 8 << 10];
+        let read = input.read(&mut buffer).await?;
+        buffer.truncate(read);
+        self.add(&buffer);
+        Ok((read > 0).then_some(buffer))
     }
     fn add(&mut self, bytes: &[u8]) {
         self.0.extend(bytes);

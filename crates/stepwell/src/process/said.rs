@@ -13,6 +13,7 @@ pub(super) enum Said {
     Log(String),
     Complete(Json),
     Fail(Failure),
+    Snooze(Duration),
 }
 
 /// What a child fails with in its own words.
@@ -70,6 +71,13 @@ mod line {
         pub(super) retry: Retry,
         pub(super) after_ms: Option<u64>,
     }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    pub(super) struct Snooze {
+        #[serde(rename = "stepwell")]
+        _mark: IgnoredAny,
+        pub(super) delay_ms: u64,
+    }
     #[derive(Default, Deserialize, PartialEq)]
     #[serde(rename_all = "camelCase")]
     pub(super) enum Retry {
@@ -104,6 +112,8 @@ pub(super) fn read(text: &str) -> Option<Result<Said, String>> {
             let never = retry == line::Retry::Never;
             Said::Fail(Failure { message, never, after: after_ms.map(Duration::from_millis) })
         }),
+        Some("snooze") => serde_json::from_str(text)
+            .map(|line::Snooze { delay_ms, .. }| Said::Snooze(Duration::from_millis(delay_ms))),
         _ => return Some(Err(format!("said {stepwell}, which is no command: {COMMANDS}"))),
     };
     Some(read.map_err(|error| {
@@ -112,7 +122,7 @@ pub(super) fn read(text: &str) -> Option<Result<Said, String>> {
 }
 
 /// For whoever writes such programs.
-const COMMANDS: &str = "the commands are progress, checkpoint, log, complete and fail";
+const COMMANDS: &str = "the commands are progress, checkpoint, log, complete, fail and snooze";
 
 #[cfg(test)]
 mod tests {
@@ -137,6 +147,8 @@ mod tests {
         let fail = said(r#"{"stepwell":"fail","message":"m","retry":"never"}"#);
         assert_eq!(fail, Said::Fail(Failure { message: "m".into(), never: true, after: None }));
         let fail = said(r#"{"stepwell":"fail","message":"m","afterMs":1500}"#);
+        let snooze = said(r#"{"stepwell":"snooze","delayMs":1500}"#);
+        assert_eq!(snooze, Said::Snooze(Duration::from_millis(1500)));
         let after = Some(Duration::from_millis(1500));
         assert_eq!(fail, Said::Fail(Failure { message: "m".into(), never: false, after }));
     }

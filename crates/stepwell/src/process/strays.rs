@@ -1,7 +1,8 @@
-//! What dead parents left running.
+//! Processes that have lost their right to run.
 //!
 //! Each child is marked in its environment, and so is whatever it starts: with the store's generation, the parent, the
-//! job and the epoch. A process whose parent is dead, or whose job has been claimed anew, has lost its right to run.
+//! job and the epoch. It has no right to run any more when its parent is dead, when its job has been claimed anew, or
+//! when its try has ended.
 
 use std::{collections::BTreeMap, fs, io, path::Path, time::Duration};
 
@@ -10,20 +11,14 @@ use rustix::process::{
 };
 use stepwell_core::{Error, JobId, Result, time::Stopwatch};
 
-/// The names of the marks.
-const STORE: &str = "STEPWELL_STORE";
-const PARENT: &str = "STEPWELL_PARENT";
-const JOB: &str = "STEPWELL_JOB_ID";
-const EPOCH: &str = "STEPWELL_EPOCH";
+use super::{
+    entry::{self, Entry},
+    marks::Marks,
+};
 
 /// How long a killed process has to be gone, and how often one looks.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
 const GLANCE: Duration = Duration::from_millis(2);
-
-/// The marks of a child of this process, besides its job's id.
-pub(super) fn marks(store: &str, epoch: u64) -> io::Result<[(&'static str, String); 3]> {
-    Ok([(STORE, store.to_owned()), (PARENT, Process::this()?.mark()), (EPOCH, epoch.to_string())])
-}
 
 /// A claim that is being run: whatever runs under an earlier one of the same job must end first.
 #[derive(Clone, Copy)]
@@ -33,15 +28,50 @@ pub(super) struct Successor {
 }
 
 /// Kills what dead parents have left of this store's jobs on this machine, and what runs under a claim before this one.
-/// Answers how many processes were killed, once they are gone. It blocks.
+/// Answers how many processes were killed, once they are gone.
 ///
 /// # Errors
 /// If a process that was killed does not end, or `/proc` cannot be read.
+pub(super) async fn end(store: String, successor: Option<Successor>) -> io::Result<usize> {
+    let kill = move || kill_strays(&store, successor);
+    tokio::task::spawn_blocking(kill).await.map_err(io::Error::other).flatten()
+}
+
+/// Ends what earlier processes have left of this store's jobs, and tells operators.
+pub(crate) async fn end_left(store: String) -> Result<usize> {
+    let failed = |error| Error::storage("end what an earlier process has left running", error);
+    let killed = end(store, None).await.map_err(failed)?;
+    if killed > 0 {
+        tracing::warn!(
+            killed,
+            "an earlier process was killed, and had left processes running; they were ended"
+        );
+    }
+    Ok(killed)
+}
+
 fn kill_strays(store: &str, successor: Option<Successor>) -> io::Result<usize> {
+    let mut parents = BTreeMap::new();
+    kill_all(|marks| {
+        let Marks { store: of, parent, job, epoch, .. } = marks;
+        let is_succeeded =
+            successor.is_some_and(|successor| *job == successor.job && *epoch < successor.epoch);
+        let mut is_orphaned =
+            || !*parents.entry((*parent).to_owned()).or_insert_with(|| entry::is_alive(parent));
+        *of == store && (is_succeeded || is_orphaned())
+    })
+}
+
+/// Kills the processes of this user that these marks make strays. Answers how many there were, once they are gone. It
+/// blocks.
+///
+/// # Errors
+/// If a process that was killed does not end, or `/proc` cannot be read.
+pub(super) fn kill_all(mut is_stray: impl FnMut(&Marks<'_>) -> bool) -> io::Result<usize> {
     let waited = Stopwatch::start();
     let mut killed = 0;
     loop {
-        let strays = find(store, successor)?;
+        let strays = find(&mut is_stray)?;
         // One that is killed may have started another meanwhile, so that it is looked at again until there is none.
         if strays.is_empty() {
             return Ok(killed);
@@ -56,30 +86,6 @@ fn kill_strays(store: &str, successor: Option<Successor>) -> io::Result<usize> {
         strays.iter().for_each(Stray::kill);
         std::thread::sleep(GLANCE);
     }
-}
-
-/// Does the same beside everything else.
-///
-/// # Errors
-/// As [`kill_strays`].
-pub(super) async fn end(store: String, successor: Option<Successor>) -> io::Result<usize> {
-    tokio::task::spawn_blocking(move || kill_strays(&store, successor))
-        .await
-        .map_err(io::Error::other)
-        .flatten()
-}
-
-/// Ends what earlier processes have left of this store's jobs, and tells operators.
-pub(crate) async fn end_left(store: String) -> Result<usize> {
-    let failed = |error| Error::storage("end what an earlier process has left running", error);
-    let killed = end(store, None).await.map_err(failed)?;
-    if killed > 0 {
-        tracing::warn!(
-            killed,
-            "an earlier process was killed, and had left processes running; they were ended"
-        );
-    }
-    Ok(killed)
 }
 
 struct Stray {
@@ -99,9 +105,8 @@ impl Stray {
     }
 }
 
-fn find(store: &str, successor: Option<Successor>) -> io::Result<Vec<Stray>> {
+fn find(is_stray: &mut impl FnMut(&Marks<'_>) -> bool) -> io::Result<Vec<Stray>> {
     let mut strays = Vec::new();
-    let mut parents = BTreeMap::new();
     let own = getuid().as_raw();
     for entry in fs::read_dir("/proc")? {
         let Ok(entry) = entry else { continue };
@@ -114,13 +119,10 @@ fn find(store: &str, successor: Option<Successor>) -> io::Result<Vec<Stray>> {
         }
         // Whatever has ended, or belongs to somebody else, shows none.
         let Ok(environment) = fs::read(entry.path().join("environ")) else { continue };
-        let Some(marks) = Marks::of(&environment).filter(|marks| marks.store == store) else { continue };
-        let orphaned = !*parents.entry(marks.parent.to_owned()).or_insert_with(|| is_alive(marks.parent));
-        let succeeded = successor.is_some_and(|successor| {
-            marks.job == successor.job.to_string() && marks.epoch.is_some_and(|epoch| epoch < successor.epoch)
-        });
-        if let Some(process) = Process::with(pid).filter(|process| (orphaned || succeeded) && !process.ended)
-        {
+        if !Marks::of(&environment).is_some_and(|marks| is_stray(&marks)) {
+            continue;
+        }
+        if let Some(process) = Entry::of(pid).filter(|process| !process.ended) {
             strays.push(Stray { pid, group: process.group });
         }
     }
@@ -132,65 +134,18 @@ fn is_of(process: &Path, user: u32) -> bool {
     fs::metadata(process).is_ok_and(|metadata| user == 0 || metadata.uid() == user)
 }
 
-struct Marks<'a> {
-    store: &'a str,
-    parent: &'a str,
-    job: &'a str,
-    epoch: Option<u64>,
-}
-
-impl<'a> Marks<'a> {
-    fn of(environment: &'a [u8]) -> Option<Self> {
-        let find = |name: &str| {
-            environment.split(|byte| *byte == 0).find_map(|variable| {
-                let value = variable.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-                std::str::from_utf8(value).ok()
-            })
-        };
-        let epoch = find(EPOCH).and_then(|epoch| epoch.parse().ok());
-        Some(Self { store: find(STORE)?, parent: find(PARENT)?, job: find(JOB)?, epoch })
-    }
-}
-
-/// A process as `/proc/PID/stat` shows it (proc(5)).
-struct Process {
-    pid: Pid,
-    group: Option<Pid>,
-    /// In ticks since the machine started: with the number it is a process's name for good.
-    started: String,
-    /// Whether only its entry is left.
-    ended: bool,
-}
-
-impl Process {
-    fn this() -> io::Result<Self> {
-        Self::with(getpid()).ok_or_else(|| io::Error::other("failed to read /proc/self/stat"))
-    }
-    fn with(pid: Pid) -> Option<Self> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-        // The program's name is in parentheses, and may hold any others.
-        let rest: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        let group = rest.get(2)?.parse().ok().and_then(Pid::from_raw);
-        let ended = matches!(*rest.first()?, "Z" | "X" | "x");
-        Some(Self { pid, group, started: (*rest.get(19)?).to_owned(), ended })
-    }
-    fn mark(&self) -> String {
-        format!("{}:{}", self.pid.as_raw_nonzero(), self.started)
-    }
-}
-
-fn is_alive(mark: &str) -> bool {
-    let pid = mark.split(':').next().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
-    pid.and_then(Process::with).is_some_and(|process| !process.ended && process.mark() == mark)
-}
-
 #[cfg(test)]
 mod tests {
     use std::process::{Child, Command};
 
     use super::*;
+    use crate::process::marks;
 
     const DEAD: &str = "1:0";
+    const STORE: &str = "STEPWELL_STORE";
+    const PARENT: &str = "STEPWELL_PARENT";
+    const JOB: &str = "STEPWELL_JOB_ID";
+    const EPOCH: &str = "STEPWELL_EPOCH";
 
     fn sleeper(store: &str, parent: &str, epoch: u64) -> Child {
         let mut command = Command::new("sleep");
@@ -207,7 +162,7 @@ mod tests {
     fn what_dead_parents_left_of_this_store_is_killed_and_nothing_else() {
         let (store, other) = ("strays-1", "strays-2");
         let mut orphan = sleeper(store, DEAD, 1);
-        let mut cared_for = sleeper(store, &Process::this().unwrap().mark(), 1);
+        let mut cared_for = sleeper(store, &marks::own().unwrap(), 1);
         let mut of_another = sleeper(other, DEAD, 1);
         assert_eq!(kill_strays(store, None).unwrap(), 1);
         assert!(ended(&mut orphan) && !ended(&mut cared_for) && !ended(&mut of_another));
@@ -230,11 +185,12 @@ mod tests {
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut shell = command.spawn().unwrap();
         let deadline = Stopwatch::start();
-        while find(store, None).unwrap().len() < 3 {
+        let mut is_there = |marks: &Marks<'_>| marks.store == store;
+        while find(&mut is_there).unwrap().len() < 3 {
             assert!(deadline.elapsed() < Duration::from_secs(20), "three processes start");
             std::thread::yield_now();
         }
         assert!(kill_strays(store, None).unwrap() >= 3);
-        assert!(ended(&mut shell) && find(store, None).unwrap().is_empty());
+        assert!(ended(&mut shell) && find(&mut is_there).unwrap().is_empty());
     }
 }

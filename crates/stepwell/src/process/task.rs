@@ -82,9 +82,10 @@ impl Task {
 
     /// The object for the standard input, as a line.
     pub(super) fn line(&self) -> serde_json::Result<Vec<u8>> {
-        let mut line = serde_json::to_vec(self)?;
-        line.push(b'\n');
-        Ok(line)
+        // What is passed on as it was written may have lines: outside of a string, as none is inside of one.
+        let mut line = serde_json::to_string(self)?.replace('\n', " ");
+        line.push('\n');
+        Ok(line.into_bytes())
     }
     /// The same ids as variables.
     pub(super) fn variables(&self) -> [(&'static str, String); 7] {

@@ -31,7 +31,7 @@ impl AnyWorker for CommandWorker {
     fn spec(&self) -> &Arc<PlanSpec> {
         &self.spec
     }
-    fn keeps_time(&self) -> bool {
+    fn keeps_time(&self, _position: usize) -> bool {
         // A child is stopped and waited for when its time is over, and not just dropped.
         true
     }

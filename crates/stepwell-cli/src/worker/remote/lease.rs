@@ -15,7 +15,7 @@ use super::{
     desk::Desk,
     link::{Call, Trouble},
     pause::Pause,
-    wire::{Checkpoint, Completion, ErrorText, FailedTry, Lines, Nothing, Reported},
+    wire::{Checkpoint, Completion, ErrorText, FailedTry, Lines, Nothing, Reported, Snooze},
 };
 use crate::{failure::Failure, output::beside};
 
@@ -178,6 +178,10 @@ impl Lease {
                 }
             }
             (Err(_), Some(_)) => self.say("release", &Nothing {}).await,
+            (Err(error), None) if error.is_snooze() => {
+                let delay_ms = error.delay().unwrap_or_default().as_millis();
+                self.say("snooze", &Snooze { delay_ms }).await
+            }
             (Err(error), None) => self.fail(&error.to_string(), error.is_permanent(), error.delay()).await,
         };
         match said {

@@ -166,6 +166,12 @@ pub(super) struct ErrorText<'a> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Snooze {
+    pub(super) delay_ms: u128,
+}
+
+#[derive(Serialize)]
 pub(super) struct Nothing {}
 
 #[derive(Deserialize)]
