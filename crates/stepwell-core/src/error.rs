@@ -80,6 +80,8 @@ predicates! {
     is_refused => Reason::Refused { .. },
     /// Whether the store can no longer be trusted and must be opened again, after a failed fsync for instance.
     is_fatal => Reason::Fatal { .. },
+    /// Whether the store is sealed, because it is being copied, or was. It can be read.
+    is_sealed => Reason::Sealed,
     /// Whether the store has been closed.
     is_closed => Reason::Closed,
     /// Whether the same call may succeed later, unchanged: the store was busy, full, or failed to read or write.
@@ -177,7 +179,7 @@ impl Error {
     pub fn refused(problem: impl Into<String>) -> Self {
         Self::new(Reason::Refused { problem: problem.into() })
     }
-    /// The store is sealed, because it is being copied.
+    /// The store is sealed, because it is being copied, or was.
     #[must_use]
     pub fn sealed() -> Self {
         Self::new(Reason::Sealed)
@@ -243,7 +245,10 @@ impl fmt::Display for Error {
             Reason::Full => self.with_source(f, "the disk is full, nothing was written; free some space"),
             Reason::Storage { doing } => self.with_source(f, &format!("could not {doing}")),
             Reason::Fatal { problem } | Reason::Refused { problem } => f.write_str(problem),
-            Reason::Sealed => f.write_str("the store is sealed, because it is being copied"),
+            Reason::Sealed => f.write_str(
+                "the store is sealed, because it is being copied, or was copied to another place; use that one, or let \
+                 this one be used again with `stepwell db unseal`",
+            ),
             Reason::Closed => f.write_str("the store has been closed"),
         }
     }

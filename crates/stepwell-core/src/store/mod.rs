@@ -7,11 +7,13 @@
 //! - [`Tables`]: the few things that a store's own code must do inside its write transaction.
 //! - [`operations`]: what is done with them, written once: enqueue, claim, apply, reap, retain, take in.
 //! - [`request`], [`read`], [`inbox`], [`health`]: what goes in and comes out.
+//! - [`copy`]: a whole store, on its way to another one.
 //! - [`statement`]: how a store finds its SQL.
 //!
 //! The interface is not stable, and not meant to be implemented outside this workspace.
 
 mod contract;
+pub mod copy;
 pub mod health;
 pub mod inbox;
 pub mod operations;

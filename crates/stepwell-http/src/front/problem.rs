@@ -68,6 +68,8 @@ codes! {
         "This is a bug. The server's log has the request's id.";
     StoreUnavailable = SERVICE_UNAVAILABLE "store-unavailable" "The store cannot be read or written"
         "Nothing was changed; the same request may succeed later.";
+    StoreSealed = SERVICE_UNAVAILABLE "store-sealed" "The store moves to another place"
+        "It can be read here. The same request will succeed where the store goes; wait as long as `Retry-After` says.";
     Overloaded = SERVICE_UNAVAILABLE "overloaded" "Too many at once"
         "Wait as long as `Retry-After` says.";
     Draining = SERVICE_UNAVAILABLE "draining" "The server is shutting down"
@@ -203,6 +205,7 @@ impl From<Error> for Problem {
             () if error.is_held() => told(Code::ConflictState).retry_after(Duration::from_secs(1)),
             () if error.is_version_mismatch() => told(Code::PreconditionFailed),
             () if error.is_idempotency_mismatch() => told(Code::IdempotencyMismatch),
+            () if error.is_sealed() => told(Code::StoreSealed).retry_after(Duration::from_secs(5)),
             () if error.is_closed() => told(Code::Draining).retry_after(Duration::from_secs(2)),
             () => {
                 // What a store says of itself, such as where its file is, is for the log and not for the caller.
