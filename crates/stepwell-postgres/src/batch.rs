@@ -401,4 +401,4 @@ impl Ledger {
 const OPEN: &str = "make a partition of the log";
 
 /// Microseconds of a day.
-const DAY_MICROS: i64 = 86_400_000_000;
+pub(crate) const DAY_MICROS: i64 = 86_400_000_000;

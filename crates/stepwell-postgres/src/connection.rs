@@ -285,6 +285,10 @@ impl Conn {
             link.execute(&prepared, params).await
         })
     }
+    /// Asks for rows with a statement that is sent once and without a name.
+    pub(crate) fn query_text(&mut self, text: &str) -> std::result::Result<Vec<Row>, Failure> {
+        self.ask(async |link| link.client.query_typed(text, &[]).await)
+    }
     /// Runs statements that have no parameters and give no rows.
     pub(crate) fn run(&mut self, text: &str) -> std::result::Result<(), Failure> {
         self.ask(async |link| link.run(text).await)

@@ -16,6 +16,7 @@
 //! - `mark`: what became of a commit that was not answered.
 //! - `health`: how a store is doing; `schema`: which it has, and how that goes.
 //! - `session`, `beat`: who is alive; `maintain`: what is done about those who are not.
+//! - `copy`: the schema on its way to another store, or from one.
 //! - `damaged`: rows that cannot be decoded.
 //! - `error`, `sql`: PostgreSQL's words, and ours for it.
 
@@ -24,6 +25,7 @@ mod beat;
 mod closing;
 mod committer;
 mod connection;
+mod copy;
 mod counters;
 mod damaged;
 mod dictionary;
@@ -49,6 +51,7 @@ mod target;
 mod tls;
 mod wake;
 
+pub use copy::CopyEnd;
 pub use options::{Durability, PostgresOptions};
 pub use schema::{drop_schema, schema};
 pub use store::Postgres;

@@ -21,7 +21,7 @@ struct Migration {
 }
 
 /// All of them, in order. One that was released is never edited.
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 7] = [
     Migration {
         version: 1,
         name: "initial",
@@ -56,6 +56,12 @@ const MIGRATIONS: [Migration; 6] = [
         version: 6,
         name: "nodes",
         text: include_str!("../migrations/0006_nodes.sql"),
+        compatible: true,
+    },
+    Migration {
+        version: 7,
+        name: "copy",
+        text: include_str!("../migrations/0007_copy.sql"),
         compatible: true,
     },
 ];
@@ -128,10 +134,15 @@ fn apply(
     Ok(())
 }
 
-pub(crate) fn applied(conn: &mut Conn) -> std::result::Result<Vec<Applied>, Failure> {
+/// Whether there is a store in the schema.
+pub(crate) fn exists(conn: &mut Conn) -> std::result::Result<bool, Failure> {
     let schema = conn.schema().to_owned();
     let exists = conn.query_opt(sql!("migration", "exists"), &[&schema])?;
-    if !exists.map_or(Ok(false), |row| row.try_get(0))? {
+    Ok(exists.map_or(Ok(false), |row| row.try_get(0))?)
+}
+
+pub(crate) fn applied(conn: &mut Conn) -> std::result::Result<Vec<Applied>, Failure> {
+    if !exists(conn)? {
         return Ok(Vec::new());
     }
     let rows = conn.query(sql!("migration", "applied"), &[])?;

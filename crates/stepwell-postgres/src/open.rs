@@ -86,7 +86,7 @@ impl Postgres {
 
 /// Whether a pooler hands connections on after each transaction: one connection of ours is now this server process and
 /// now that one, or two are the same. What was prepared under a name would then mean something else the next time.
-fn is_pooled(conn: &mut Conn, target: &Arc<Target>) -> Result<bool> {
+pub(crate) fn is_pooled(conn: &mut Conn, target: &Arc<Target>) -> Result<bool> {
     let failed = error::of("look for a pooler");
     let mut other = Conn::new(target.clone())?;
     other.connect().map_err(&failed)?;
@@ -114,7 +114,7 @@ fn durability(conn: &mut Conn, wanted: Durability) -> Result<String> {
 }
 
 /// The database's time.
-fn time(conn: &mut Conn) -> Result<Timestamp> {
+pub(crate) fn time(conn: &mut Conn) -> Result<Timestamp> {
     let row = conn.query_opt(sql!("clock", "read"), &[]).map_err(error::of("read the database's clock"))?;
     let micros = row.map_or(Ok(0), |row| get(&row, 0, "read the database's clock"))?;
     Ok(Timestamp::from_micros(micros))

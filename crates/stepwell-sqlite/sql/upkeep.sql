@@ -28,3 +28,14 @@ PRAGMA wal_checkpoint(TRUNCATE)
 -- name: begin_another_log
 -- Whoever followed the log of the store that was copied must not take this one for it.
 UPDATE sw_meta SET generation = ?1, sealed = 0
+
+-- name: knows_copies
+SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'sw_copy')
+
+-- name: is_part_of_copy
+SELECT EXISTS (SELECT 1 FROM sw_copy WHERE is_source = 0)
+
+-- name: forget_copy
+-- A backup of a store that was sealed is not.
+DELETE FROM sw_copy;
+DROP TRIGGER IF EXISTS stepwell_inbox_sealed

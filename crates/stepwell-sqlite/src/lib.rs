@@ -14,7 +14,8 @@
 //!   kept in memory for them; `pending`: what is decided and not written yet.
 //! - `read`, `list`, `events`: the readers.
 //! - `session`, `live`: who is alive; `wake`: what other processes wrote.
-//! - `upkeep`: what is done to a whole file; `health`: how a store is doing.
+//! - `upkeep`: what is done to a whole file; `copy`: the file on its way to another store, or from one; `health`: how a
+//!   store is doing.
 //! - `damaged`: rows that cannot be decoded.
 //! - `error`, `sql`: SQLite's words, and ours for it.
 
@@ -24,6 +25,7 @@ mod cache;
 mod checkpoint;
 mod closing;
 mod connection;
+mod copy;
 mod counters;
 mod damaged;
 mod dictionary;
@@ -53,6 +55,7 @@ mod volume;
 mod wake;
 mod writer;
 
+pub use copy::CopyEnd;
 pub use options::{Durability, SqliteOptions};
 pub use store::Sqlite;
 pub use upkeep::Upkeep;

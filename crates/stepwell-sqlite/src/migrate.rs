@@ -15,11 +15,12 @@ struct Migration {
 }
 
 /// All of them, in order. One that was released is never edited.
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration { version: 1, name: "initial", text: include_str!("../migrations/0001_initial.sql") },
     Migration { version: 2, name: "settings", text: include_str!("../migrations/0002_settings.sql") },
     Migration { version: 3, name: "queue_limits", text: include_str!("../migrations/0003_queue_limits.sql") },
     Migration { version: 4, name: "nodes", text: include_str!("../migrations/0004_nodes.sql") },
+    Migration { version: 5, name: "copy", text: include_str!("../migrations/0005_copy.sql") },
 ];
 
 impl Migration {

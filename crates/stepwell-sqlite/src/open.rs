@@ -129,7 +129,7 @@ fn start(writer: Writer) -> Result<(Sender<Message>, std::thread::JoinHandle<()>
 }
 
 /// The same file has the same lock files, by whatever path it is opened.
-fn absolute(path: &Path) -> Result<PathBuf> {
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
     if let Ok(path) = path.canonicalize() {
         if path.is_dir() {
             return Err(Error::refused(format!("{} is a directory; name a file", path.display())));
@@ -145,7 +145,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 /// Opens the writing connection, and brings the schema up to date while nobody else writes.
-fn open_ledger(
+pub(crate) fn open_ledger(
     path: &Path,
     options: &SqliteOptions,
     turn: &Turn,

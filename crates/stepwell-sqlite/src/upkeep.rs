@@ -101,9 +101,21 @@ impl Upkeep {
         if let Some(fault) = faults.first() {
             return Err(Error::refused(format!("the backup is damaged ({fault}); take another one")));
         }
-        write_copy(&open(backup)?, &self.path, |copy| {
-            let begin = || copy.execute(sql!("upkeep", "begin_another_log"), params![generation]);
-            begin().map(drop).map_err(error::of("give the event log another id"))
+        let conn = open(backup)?;
+        let ask = |question: &str| conn.query_row(question, [], |row| row.get::<_, bool>(0));
+        // One of an earlier release knows of no copies.
+        let knows = ask(sql!("upkeep", "knows_copies")).map_err(error::of("look at the backup"))?;
+        if knows && ask(sql!("upkeep", "is_part_of_copy")).map_err(error::of("look at the backup"))? {
+            return Err(Error::refused(
+                "the backup holds the beginning of a copy of another store; take another one",
+            ));
+        }
+        write_copy(&conn, &self.path, |copy| {
+            let begin = || {
+                copy.execute(sql!("upkeep", "begin_another_log"), params![generation])?;
+                if knows { copy.execute_batch(sql!("upkeep", "forget_copy")) } else { Ok(()) }
+            };
+            begin().map_err(error::of("give the event log another id"))
         })
     }
 
@@ -132,7 +144,7 @@ fn size(path: &Path) -> Result<u64> {
 }
 
 /// A connection to a file of Stepwell's.
-fn open(path: &Path) -> Result<Connection> {
+pub(crate) fn open(path: &Path) -> Result<Connection> {
     if !path.exists() {
         return Err(Error::refused(format!("there is no file {}; name another", path.display())));
     }
