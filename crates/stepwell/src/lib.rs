@@ -7,7 +7,8 @@
 //! - [`Workers`]: what runs.
 //! - [`remote`]: workers that are programs elsewhere.
 //! - [`series`]: how the queue has been doing over time.
-//! - [`testing`]: tests without waiting. `Upkeep`: backups, and what else is done to a whole file.
+//! - [`testing`]: tests without waiting. `Upkeep`: backups, and what else is done to a whole file. `copy`: from one
+//!   store to another.
 //! - `process`: phases that are programs, with the feature `process`, on Linux.
 //! - `webhook`: signed webhooks, with the feature `webhooks`. `bulk`: the same for many jobs, with the feature `bulk`.
 #![doc = include_str!("docs/start.md")]
@@ -18,7 +19,9 @@ mod builder;
 pub mod bulk;
 mod client;
 mod control;
-#[cfg(feature = "webhooks")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub mod copy;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "webhooks"))]
 mod crash_point;
 mod ctx;
 mod engine;
