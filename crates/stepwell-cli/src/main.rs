@@ -59,7 +59,7 @@ enum Command {
     Bulk(commands::bulk::Arguments),
     /// Shows the queue live, on a terminal.
     Top(commands::top::Arguments),
-    /// Checks, backs up, restores and compacts the file of a store, and deletes what is old.
+    /// Checks, backs up, restores and compacts the file of a store, deletes what is old, and copies a store to another.
     Db(commands::db::Arguments),
     /// Looks for what operators meet, and says what to do about it.
     Doctor(commands::doctor::Arguments),

@@ -6,7 +6,7 @@ use std::{
     str::FromStr,
 };
 
-use stepwell::{Builder, Error, Stepwell};
+use stepwell::{Builder, Error, Stepwell, copy::Place};
 
 use crate::failure::{Failure, code};
 
@@ -24,6 +24,13 @@ impl StoreAddress {
         match self {
             Self::Sqlite(path) => Stepwell::sqlite(path),
             Self::Postgres(url) => Stepwell::postgres(url),
+        }
+    }
+    /// The store as a whole.
+    pub(crate) fn place(&self) -> Place {
+        match self {
+            Self::Sqlite(path) => Place::sqlite(path),
+            Self::Postgres(url) => Place::postgres(url),
         }
     }
     /// The file, if it is one.

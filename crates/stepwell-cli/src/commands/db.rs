@@ -12,6 +12,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use stepwell::{Keep, Retention, Schema, Upkeep};
 
+use super::copy;
 use crate::{
     client::StoreTarget,
     failure::{FailedTo, Failure, code},
@@ -23,10 +24,11 @@ use crate::{
 
 /// What a script wants to know.
 const CODES: &str = "\
-Of a database of PostgreSQL only status, migrate and prune; for the rest it has its own tools, which are named.
+Of a database of PostgreSQL only status, migrate, prune, copy and unseal; for the rest it has its own tools, which are
+named.
 
-All of this may be done while servers and workers use the store, but restore, which makes a new one. Never copy the file
-of a store that is in use by other means.
+All of this may be done while servers and workers use the store, but copy, unseal, and restore, which makes a new one.
+Never copy the file of a store that is in use by other means.
 
 Exit codes:
   0    it was done, and a check found nothing
@@ -43,7 +45,15 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     format: Format,
     #[command(subcommand)]
-    command: Command,
+    command: Which,
+}
+
+#[derive(Subcommand)]
+enum Which {
+    #[command(flatten)]
+    OfOneStore(Command),
+    /// Copies a whole store into one of another kind, or place, where the work goes on.
+    Copy(copy::Arguments),
 }
 
 #[derive(Subcommand)]
@@ -79,20 +89,30 @@ enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// Lets a store be used again that is sealed because it was copied. Use either it or the copy.
+    Unseal {
+        /// Does not ask.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let store = arguments.target.store()?;
     let out = Output::from(arguments.format);
-    let is_made = matches!(arguments.command, Command::Restore { .. });
+    let command = match arguments.command {
+        Which::OfOneStore(command) => command,
+        Which::Copy(arguments) => return copy::run(&arguments, out).await.map(ExitCode::from),
+    };
+    let store = arguments.target.store()?;
+    let is_made = matches!(command, Command::Restore { .. });
     if !is_made && !store.exists() {
         let why = "there is no such file; name another with --store";
         return Err(Failure::with_code(code::NOT_FOUND, format!("open {store}"), why));
     }
     let mut interrupts = Interrupts::listen();
-    let bar = bar(&store, &arguments.command, out);
+    let bar = bar(&store, &command, out);
     let outcome = tokio::select! {
-        outcome = work(&store, &arguments.command, out, &bar) => outcome,
+        outcome = work(&store, &command, out, &bar) => outcome,
         () = bar.follow() => Ok(0),
         () = interrupts.next() => {
             drop(bar);
@@ -165,6 +185,7 @@ async fn work(store: &StoreAddress, command: &Command, out: Output, bar: &Bar) -
             Ok(0)
         }
         Command::Prune { keep, keep_failed, yes } => prune(store, *keep, *keep_failed, *yes, out, bar).await,
+        Command::Unseal { yes } => copy::unseal(store, *yes, out).await,
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod bulk;
 pub(crate) mod completion;
 pub(crate) mod config;
+pub(crate) mod copy;
 pub(crate) mod db;
 pub(crate) mod dev;
 pub(crate) mod doctor;

@@ -34,7 +34,10 @@ impl Program {
         Self::start_at(place, "127.0.0.1:0", arguments)
     }
     pub(crate) fn start_at(place: &Path, listen: &str, arguments: &[&str]) -> Self {
-        let all = [&["serve", "--store", "sqlite:app.db", "--listen", listen], arguments].concat();
+        Self::start_on("sqlite:app.db", place, listen, arguments)
+    }
+    pub(crate) fn start_on(store: &str, place: &Path, listen: &str, arguments: &[&str]) -> Self {
+        let all = [&["serve", "--store", store, "--listen", listen], arguments].concat();
         Self::spawn(stepwell(place, &all))
     }
     /// As [`start`](Self::start), and lets it say all that it can be made to say.
