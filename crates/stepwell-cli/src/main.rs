@@ -4,6 +4,8 @@ mod bench;
 mod client;
 mod commands;
 mod config;
+#[cfg(unix)]
+mod conformance;
 mod dev;
 mod doctor;
 mod failure;
@@ -67,6 +69,9 @@ enum Command {
     Bench(commands::bench::Arguments),
     /// Makes, lists and revokes the tokens that `serve` asks for.
     Tokens(commands::tokens::Arguments),
+    /// Tries whether a worker, in whatever language, keeps the rules of the protocol for workers.
+    #[cfg(unix)]
+    Conformance(commands::conformance::Arguments),
     /// Shows what is set, and by what.
     Config(commands::config::Arguments),
     /// Prints the description of the HTTP API, as OpenAPI 3.1.
@@ -114,6 +119,8 @@ async fn run() -> ExitCode {
         Command::Doctor(arguments) => commands::doctor::run(arguments).await,
         Command::Bench(arguments) => commands::bench::run(arguments).await,
         Command::Tokens(arguments) => commands::tokens::run(arguments).await,
+        #[cfg(unix)]
+        Command::Conformance(arguments) => commands::conformance::run(arguments).await,
         Command::Config(arguments) => commands::config::run(arguments).await,
         Command::Openapi => commands::openapi::run(),
         Command::Completion(arguments) => commands::completion::run(&arguments, Arguments::command()),

@@ -71,6 +71,15 @@ pub(crate) struct Listed {
 }
 
 impl Client {
+    /// Somebody at this address.
+    ///
+    /// # Errors
+    /// If it is none, or the token cannot be sent.
+    #[cfg(unix)]
+    pub(crate) fn of(url: &str, token: Option<&str>) -> Result<Self, Failure> {
+        let url = url.parse().failed_to(format!("understand the address {url}"))?;
+        Ok(Self::There(Box::new(There::new(url, token, "has it ended?")?)))
+    }
     pub(crate) async fn get(&self, what: &str, path: &str) -> Result<Answer, Failure> {
         self.ask(what, Method::GET, path, &[], Bytes::new()).await
     }

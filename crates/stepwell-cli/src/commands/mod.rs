@@ -4,6 +4,8 @@ pub(crate) mod bench;
 pub(crate) mod bulk;
 pub(crate) mod completion;
 pub(crate) mod config;
+#[cfg(unix)]
+pub(crate) mod conformance;
 pub(crate) mod copy;
 pub(crate) mod db;
 pub(crate) mod dev;
