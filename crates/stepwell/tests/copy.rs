@@ -15,7 +15,7 @@ use std::{
 
 use copied::{Sifter, World, everything, queue};
 use stepwell::{
-    Builder, Edit, JobId, JobState, Stepwell, Unique, When,
+    Builder, Edit, JobId, JobState, Priority, Stepwell, Unique, When,
     copy::{Copied, Copying, Place, Step, unseal},
 };
 use stepwell_postgres_rig::Database;
@@ -206,8 +206,9 @@ async fn a_large_table_is_cut_off_in_its_middle_and_goes_on() {
     let counts = copy.counts().await.unwrap();
     assert_eq!(counts.iter().map(|count| count.n).collect::<Vec<_>>(), [u64::from(JOBS)], "{counts:?}");
     let workers = copy.start();
-    let new = copy.enqueue(Spell::new("new")).await.unwrap();
-    assert_eq!(soon("it comes after all others", new.result()).await.unwrap(), "new123");
+    // Before all others, which nobody has to wait for.
+    let new = copy.enqueue(Spell::new("new")).priority(Priority::HIGH).await.unwrap();
+    assert_eq!(soon("what is new runs", new.result()).await.unwrap(), "new123");
     workers.shutdown(Duration::from_secs(20)).await.unwrap();
 }
 

@@ -158,7 +158,7 @@ impl Speller {
 
 /// Fails the test if something does not happen in a time that no sound run takes.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(Duration::from_secs(20), future).await {
+    match tokio::time::timeout(Duration::from_secs(60), future).await {
         Ok(value) => value,
         Err(_) => panic!("not in time: {what}"),
     }
