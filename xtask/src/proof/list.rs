@@ -2,7 +2,7 @@
 
 /// Test targets that are not among the tests of every change, because they take more than Rust or more than a minute.
 /// What does not run there must compile there all the same.
-pub(crate) const APART: [&str; 4] = ["browser", "crowd", "fuzzed", "signatures"];
+pub(crate) const APART: [&str; 5] = ["browser", "conformance", "crowd", "fuzzed", "signatures"];
 
 /// One of them.
 pub(super) struct Proof {
@@ -198,6 +198,16 @@ pub(super) const PROOFS: &[Proof] = &[
         name: "signatures",
         package: "stepwell-cli",
         target: Some("signatures"),
+        filter: None,
+        features: None,
+        size: None,
+        on_servers: false,
+        seed_env: None,
+    },
+    Proof {
+        name: "conformance",
+        package: "stepwell-cli",
+        target: Some("conformance"),
         filter: None,
         features: None,
         size: None,
