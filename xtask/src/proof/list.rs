@@ -2,7 +2,7 @@
 
 /// Test targets that are not among the tests of every change, because they take more than Rust or more than a minute.
 /// What does not run there must compile there all the same.
-pub(crate) const APART: [&str; 5] = ["browser", "conformance", "crowd", "fuzzed", "signatures"];
+pub(crate) const APART: [&str; 6] = ["browser", "conformance", "crowd", "fuzzed", "python_client", "signatures"];
 
 /// One of them.
 pub(super) struct Proof {
