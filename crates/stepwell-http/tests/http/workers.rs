@@ -149,6 +149,25 @@ async fn an_answer_to_a_claim_that_was_lost_is_given_again_or_the_job_goes_back(
 }
 
 #[tokio::test]
+async fn a_worker_that_waits_for_more_gets_back_what_it_does_not_know_of() {
+    let (server, client) = serving().await;
+    let worker = registered(&client).await;
+    let id = enqueued(&client).await;
+    // The answer is lost, and the worker goes on without it.
+    assert_eq!(claims(&client, &worker, 30_000).await.len(), 1);
+    let waiting = {
+        let (client, worker) = (client.clone(), worker.clone());
+        tokio::spawn(async move { claims(&client, &worker, 30_000).await })
+    };
+    while !waiting.is_finished() {
+        beat(&client, &worker, &[]).await;
+    }
+    let claimed = waiting.await.unwrap();
+    assert_eq!(claimed.first().map(|claim| &claim["job"]["id"]), Some(&json!(id)));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_worker_that_is_silent_loses_its_phases_and_its_late_answer_is_refused() {
     let clock = Clock::manual(std::time::UNIX_EPOCH + Duration::from_secs(1_000_000));
     let builder = Stepwell::in_memory().clock(clock.clone()).lease(Duration::from_secs(10));

@@ -240,11 +240,7 @@ impl RemoteWorkers<'_> {
         if let Some(jobs) = known {
             return Ok(RemoteClaims { claims: self.again(&remote, jobs).await?, next_due: None });
         }
-        remote.lock().claiming += 1;
-        let claimed = {
-            let _counted = Counted(&remote);
-            self.wait_for(&remote, &wanted).await?
-        };
+        let claimed = self.wait_for(&remote, &wanted).await?;
         if let Some(key) = wanted.once.filter(|_| !claimed.claims.is_empty()) {
             let jobs = claimed.claims.iter().map(|claim| (claim.job.id, claim.job.epoch)).collect();
             remote.lock().keep(key, jobs);
@@ -262,7 +258,11 @@ impl RemoteWorkers<'_> {
             if engine.is_draining() || !remote.lock().claims() {
                 return Ok(RemoteClaims::default());
             }
-            let claimed = self.claim_now(remote, wanted).await?;
+            let claimed = {
+                // Not while it waits: a worker that always waits for more would never get rid of what it lost.
+                let _counted = Counted::one(remote);
+                self.claim_now(remote, wanted).await?
+            };
             let left = wanted.wait.saturating_sub(waited.elapsed());
             if !claimed.claims.is_empty() || left.is_zero() {
                 return Ok(claimed);
@@ -349,6 +349,13 @@ impl RemoteWorkers<'_> {
 
 /// A claim under way.
 struct Counted<'r>(&'r Remote);
+
+impl<'r> Counted<'r> {
+    fn one(remote: &'r Remote) -> Self {
+        remote.lock().claiming += 1;
+        Self(remote)
+    }
+}
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
