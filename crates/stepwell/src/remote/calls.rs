@@ -8,7 +8,7 @@ use std::{
 };
 
 use stepwell_core::{
-    Error, JobId, Name, Result, SessionId,
+    Error, JobId, Name, Result, SessionId, Timestamp,
     lease::Fence,
     limits,
     machine::Command,
@@ -27,6 +27,9 @@ use super::{
     worker::{NewRemoteWorker, Remote, RemoteWorker},
 };
 
+/// What part of a lease passes before something is forgotten that no heartbeat names: half of the third after which
+/// the next one is due.
+const LEASE_PER_FORGOTTEN: u32 = 6;
 /// Phases in one claim of a remote worker.
 const CLAIM_MAX: usize = 100;
 /// The longest that a claim waits.
@@ -160,8 +163,9 @@ impl RemoteWorkers<'_> {
         Ok(())
     }
 
-    /// Keeps a worker alive, and tells it how its leases stand. What it has and does not name twice in a row is given
-    /// back: the answer to its claim was lost.
+    /// Keeps a worker alive, and tells it how its leases stand. What it has and does not name in two heartbeats, at
+    /// least half an interval apart, is given back: the answer to its claim was lost. One that has something to say
+    /// sends several at once, and may have the answer still before it.
     ///
     /// # Errors
     /// If there is no such worker here, as when it was taken for dead: then it registers anew, and what it had is not
@@ -204,13 +208,16 @@ impl RemoteWorkers<'_> {
         let answer = Heartbeat { desired: remote.lock().desired, leases: leases.iter().map(held).collect() };
         let forgotten = {
             let mut state = remote.lock();
-            let unnamed: HashSet<(JobId, u64)> =
-                standing.keys().filter(|key| !named.contains(*key)).copied().collect();
+            let now = self.engine().store.clock().now();
+            let unnamed = standing.keys().filter(|key| !named.contains(*key));
+            let unnamed: HashMap<(JobId, u64), Timestamp> =
+                unnamed.map(|key| (*key, state.unnamed.get(key).copied().unwrap_or(now))).collect();
             // A claim that is under way has an answer that the worker cannot know yet.
             let settled = before == 0 && state.claiming == 0;
-            let forgotten: Vec<(JobId, u64)> =
-                unnamed.iter().filter(|key| settled && state.unnamed.contains(*key)).copied().collect();
-            state.unnamed = if settled { unnamed } else { HashSet::new() };
+            let long = self.lease() / LEASE_PER_FORGOTTEN;
+            let forgotten = unnamed.iter().filter(|(_, since)| settled && now.since(**since) >= long);
+            let forgotten: Vec<(JobId, u64)> = forgotten.map(|(key, _)| *key).collect();
+            state.unnamed = if settled { unnamed } else { HashMap::new() };
             forgotten
         };
         for key in forgotten {

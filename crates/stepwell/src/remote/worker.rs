@@ -1,11 +1,11 @@
 //! One remote worker.
 
 use std::{
-    collections::{BTreeSet, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use stepwell_core::{JobId, Name, SessionId, plan::PlanSpec, session::Desired, store::WorkedPlan};
+use stepwell_core::{JobId, Name, SessionId, Timestamp, plan::PlanSpec, session::Desired, store::WorkedPlan};
 
 /// Answers to claims that are kept, in case one did not arrive.
 const CLAIMS_KEPT: usize = 64;
@@ -52,8 +52,8 @@ pub(super) struct State {
     pub(super) quiet: bool,
     /// Claims whose answer is on its way to the store.
     pub(super) claiming: usize,
-    /// What it owns and did not name in the last heartbeat.
-    pub(super) unnamed: HashSet<(JobId, u64)>,
+    /// What it owns and did not name in the last heartbeat, and since when it has named that in none.
+    pub(super) unnamed: HashMap<(JobId, u64), Timestamp>,
     answered: VecDeque<(String, Vec<(JobId, u64)>)>,
 }
 
