@@ -38,50 +38,48 @@ enum Bound {
 use Bound::{AtLeast, AtMost};
 
 pub(crate) fn judge(kind: Kind, table: &Table) -> Vec<Goal> {
-    match kind {
-        Kind::Sqlite => on_sqlite(table),
-        Kind::Postgres => on_postgres(table),
-    }
-}
-
-fn on_postgres(table: &Table) -> Vec<Goal> {
     let found = |measure| table.median(measure, Stepwell);
     let to = |subject: Subject, measure| Some(found(measure)? / table.median(measure, subject)?);
     let goal = |level, what, bound, found| Goal { level, what, bound, found };
-    vec![
-        goal(Must, "drain, 1 phase, ÷ graphile", AtLeast(1.0), to(Peer, drain::ONE_PHASE)),
-        goal(AimsAt, "drain, 1 phase, ÷ bare store", AtLeast(0.8), to(Bare, drain::ONE_PHASE)),
-        goal(Must, "64 callers ÷ graphile", AtLeast(10.0), to(Peer, callers::MANY)),
+    let (drained, called) = (to(Peer, drain::ONE_PHASE), to(Peer, callers::MANY));
+    let mut goals = match kind {
+        Kind::Sqlite => vec![
+            goal(Must, "drain, 1 phase, ÷ effectum", AtLeast(1.2), drained),
+            goal(AimsAt, "drain, 1 phase, ÷ bare store", AtLeast(0.7), to(Bare, drain::ONE_PHASE)),
+            goal(
+                Must,
+                "drain, 3 phases, phases ÷ effectum's jobs",
+                AtLeast(1.5),
+                to(Peer, drain::THREE_PHASES),
+            ),
+            goal(Must, "64 callers ÷ effectum", AtLeast(0.7), called),
+            goal(AimsAt, "64 callers ÷ bare store", AtLeast(0.7), to(Bare, callers::MANY)),
+            goal(Must, "bulk enqueue ÷ effectum", AtLeast(1.0), to(Peer, bulk::BULK)),
+            goal(AimsAt, "bulk enqueue ÷ bare store", AtLeast(0.9), to(Bare, bulk::BULK)),
+            goal(AimsAt, "start latency, p50, in commits", AtMost(1.2), to(Bare, latency::P50)),
+            goal(
+                Must,
+                "start latency from another process, p99, ms",
+                AtMost(10.0),
+                found(latency::ACROSS_P99),
+            ),
+            goal(
+                AimsAt,
+                "start latency from another process, p99, ms",
+                AtMost(3.0),
+                found(latency::ACROSS_P99),
+            ),
+        ],
+        Kind::Postgres => vec![
+            goal(Must, "drain, 1 phase, ÷ graphile", AtLeast(1.0), drained),
+            goal(AimsAt, "drain, 1 phase, ÷ bare store", AtLeast(0.8), to(Bare, drain::ONE_PHASE)),
+            goal(Must, "64 callers ÷ graphile", AtLeast(10.0), called),
+            goal(Must, "start latency, p50, ÷ graphile", AtMost(0.5), to(Peer, latency::P50)),
+        ],
+    };
+    goals.extend([
         goal(Must, "start latency, p50, in commits", AtMost(2.0), to(Bare, latency::P50)),
-        goal(Must, "start latency, p50, ÷ graphile", AtMost(0.5), to(Peer, latency::P50)),
         goal(Must, "start latency, p99, ms", AtMost(5.0), found(latency::P99)),
-        goal(Must, "drain beside finished jobs ÷ without", AtLeast(0.9), found(claim_rate::FINISHED_RATIO)),
-        goal(Must, "drain beside scheduled jobs ÷ without", AtLeast(0.9), found(claim_rate::SCHEDULED_RATIO)),
-        goal(Must, "idle, % of a core", AtMost(0.2), found(idle::CPU)),
-        goal(Must, "memory at rest, MiB", AtMost(20.0), found(memory::REST)),
-        goal(Must, "memory while draining 100,000 jobs, MiB", AtMost(64.0), found(memory::PEAK)),
-        goal(Must, "start to first claim, ms", AtMost(100.0), found(startup::FIRST_CLAIM)),
-        goal(Must, "drain while each end is delivered ÷ without", AtLeast(0.9), found(webhooks::RATIO)),
-    ]
-}
-
-fn on_sqlite(table: &Table) -> Vec<Goal> {
-    let found = |measure| table.median(measure, Stepwell);
-    let to = |subject: Subject, measure| Some(found(measure)? / table.median(measure, subject)?);
-    let goal = |level, what, bound, found| Goal { level, what, bound, found };
-    vec![
-        goal(Must, "drain, 1 phase, ÷ effectum", AtLeast(1.2), to(Peer, drain::ONE_PHASE)),
-        goal(AimsAt, "drain, 1 phase, ÷ bare store", AtLeast(0.7), to(Bare, drain::ONE_PHASE)),
-        goal(Must, "drain, 3 phases, phases ÷ effectum's jobs", AtLeast(1.5), to(Peer, drain::THREE_PHASES)),
-        goal(Must, "64 callers ÷ effectum", AtLeast(0.7), to(Peer, callers::MANY)),
-        goal(AimsAt, "64 callers ÷ bare store", AtLeast(0.7), to(Bare, callers::MANY)),
-        goal(Must, "bulk enqueue ÷ effectum", AtLeast(1.0), to(Peer, bulk::BULK)),
-        goal(AimsAt, "bulk enqueue ÷ bare store", AtLeast(0.9), to(Bare, bulk::BULK)),
-        goal(Must, "start latency, p50, in commits", AtMost(2.0), to(Bare, latency::P50)),
-        goal(AimsAt, "start latency, p50, in commits", AtMost(1.2), to(Bare, latency::P50)),
-        goal(Must, "start latency, p99, ms", AtMost(5.0), found(latency::P99)),
-        goal(Must, "start latency from another process, p99, ms", AtMost(10.0), found(latency::ACROSS_P99)),
-        goal(AimsAt, "start latency from another process, p99, ms", AtMost(3.0), found(latency::ACROSS_P99)),
         goal(Must, "drain beside finished jobs ÷ without", AtLeast(0.9), found(claim_rate::FINISHED_RATIO)),
         goal(Must, "drain beside scheduled jobs ÷ without", AtLeast(0.9), found(claim_rate::SCHEDULED_RATIO)),
         goal(Must, "idle, % of a core", AtMost(0.2), found(idle::CPU)),
@@ -95,7 +93,8 @@ fn on_sqlite(table: &Table) -> Vec<Goal> {
             found(webhooks::DELIVERIES),
         ),
         goal(Must, "drain while each end is delivered ÷ without", AtLeast(0.9), found(webhooks::RATIO)),
-    ]
+    ]);
+    goals
 }
 
 impl Bound {
