@@ -9,7 +9,7 @@ use super::bulk;
 use crate::{
     client::{Session, Target, segment},
     failure::{FailedTo, Failure},
-    output::{Ago, Fields, Format, Members, Table, field, text_of, tint},
+    output::{Ago, Fields, Format, Members, Table, clean, field, text_of, tint},
 };
 
 #[derive(clap::Args)]
@@ -121,7 +121,9 @@ fn show(session: &Session, queues: &[Box<RawValue>], fields: &Fields) -> Result<
         "CANCELLED",
         "PAUSED",
     ]);
-    let (ago, people) = (Ago::now(), session.out.is_for_people());
+    let (ago, people) = (Ago::now(), session.out.is_for_people() && !session.out.is_json());
+    // A table that just fits a terminal has no room for somebody's words.
+    let mut reasons = Vec::new();
     for queue in queues {
         let queue: Value = serde_json::from_str(queue.get()).failed_to("understand the answer")?;
         let (jobs, at) = (&queue["jobs"], field(&queue, "pausedAt"));
@@ -140,9 +142,16 @@ fn show(session: &Session, queues: &[Box<RawValue>], fields: &Fields) -> Result<
             text_of(jobs, "completed"),
             text_of(jobs, "failed"),
             text_of(jobs, "cancelled"),
-            if reason.is_empty() { at } else { format!("{at}: {reason}") },
+            if reason.is_empty() || people { at } else { format!("{at}: {reason}") },
         ]);
+        if !reason.is_empty() && people {
+            reasons.push(format!("{} is paused: {}", text_of(&queue, "name"), clean(&reason)));
+        }
         table.paint(1, tint(state));
     }
-    session.out.choose(queues, &table, fields)
+    session.out.choose(queues, &table, fields)?;
+    match fields.are_chosen() {
+        true => Ok(()),
+        false => reasons.iter().try_for_each(|reason| session.out.line(reason)),
+    }
 }
