@@ -36,8 +36,10 @@ parentPort?.on("message", (order: Order) => {
       leases.delete(order.lease);
       break;
     case "state":
-      state = order.state;
-      due.ring();
+      if (state !== order.state) {
+        state = order.state;
+        due.ring();
+      }
   }
 });
 

@@ -69,8 +69,9 @@ class Heartbeat:
         The server is told at once, so that a claim which waits is answered.
         """
         with self._turn:
-            self._state = state
-            self._wake()
+            if state != self._state:
+                self._state = state
+                self._wake()
 
     def end(self) -> None:
         with self._turn:
