@@ -40,6 +40,8 @@ export class Passage {
     const server = createServer((asked, answer) => passage.#carry(asked, answer));
     const passage = new Passage(server, options);
     server.listen(0, "127.0.0.1");
+    // A test that fails does not close it, and must end all the same.
+    server.unref();
     await once(server, "listening");
     return passage;
   }
