@@ -179,6 +179,16 @@ pub(super) const PROOFS: &[Proof] = &[
         seed_env: Some("STEPWELL_CHAOS_SEED"),
     },
     Proof {
+        name: "log",
+        package: "stepwell-postgres",
+        target: Some("event_log"),
+        filter: None,
+        features: None,
+        size: Some(Size { flag: "--minutes", env: "STEPWELL_LOG_MINUTES", pr: 1, nightly: 30, release: 600 }),
+        on_servers: true,
+        seed_env: Some("STEPWELL_LOG_SEED"),
+    },
+    Proof {
         name: "fuzzed",
         package: "stepwell-cli",
         target: Some("fuzzed"),

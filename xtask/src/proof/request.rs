@@ -4,8 +4,8 @@ use super::list::{PROOFS, Proof};
 use crate::error::Error;
 
 pub(crate) const ARGUMENTS: &str = "[machine|properties|kill9|shutdown|powerloss|webhooks|outward|processes|\
-    chaos|fuzzed|signatures|conformance|browser|crowd] [--states|--cases|--rounds|--minutes|--examples|--clients N] \
-    [--seed S] [--tier pr|nightly|release]";
+    chaos|log|fuzzed|signatures|conformance|browser|crowd] \
+    [--states|--cases|--rounds|--minutes|--examples|--clients N] [--seed S] [--tier pr|nightly|release]";
 
 /// Before a change is merged, each night, and before a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
