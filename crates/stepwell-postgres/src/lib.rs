@@ -52,6 +52,6 @@ mod tls;
 mod wake;
 
 pub use copy::CopyEnd;
-pub use options::{Durability, PostgresOptions};
+pub use options::{Durability, PostgresOptions, SCHEMA};
 pub use schema::{drop_schema, schema};
 pub use store::Postgres;

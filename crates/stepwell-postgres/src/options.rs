@@ -26,6 +26,9 @@ impl Durability {
     }
 }
 
+/// What the schema is called, unless it is chosen.
+pub const SCHEMA: &str = "stepwell";
+
 /// How a store is opened.
 #[derive(Clone)]
 pub struct PostgresOptions {
@@ -69,7 +72,7 @@ impl PostgresOptions {
     pub fn new(url: impl Into<String>, generation: [u8; 16]) -> Self {
         Self {
             url: url.into(),
-            schema: "stepwell".into(),
+            schema: SCHEMA.into(),
             durability: Durability::Full,
             clock: None,
             busy_deadline: Duration::from_secs(30),

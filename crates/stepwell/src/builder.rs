@@ -52,6 +52,19 @@ pub(crate) enum Backend {
     },
 }
 
+impl Backend {
+    /// The schema of a PostgreSQL database.
+    fn schema(&self) -> Option<Arc<str>> {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres { schema, .. } => {
+                Some(schema.as_deref().unwrap_or(stepwell_postgres::SCHEMA).into())
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A queue in the making: what it is stored in, what it works, and how.
 #[must_use = "nothing happens until `.open()` is called"]
 pub struct Builder {
@@ -295,6 +308,7 @@ impl Builder {
         #[cfg(feature = "webhooks")]
         self.webhooks.check()?;
         let entropy = Entropy::new(self.steady);
+        self.config.schema = self.backend.schema();
         let store = open_store(self.backend, self.clock, &entropy, self.config.lease_ttl).await?;
         set_limits(&*store, self.limits).await?;
         #[cfg(all(feature = "process", target_os = "linux"))]

@@ -13,6 +13,8 @@
 //! - `webhook`: signed webhooks, with the feature `webhooks`. `bulk`: the same for many jobs, with the feature `bulk`.
 #![doc = include_str!("docs/start.md")]
 
+#[cfg(any(feature = "tokio-postgres", feature = "sqlx"))]
+mod application;
 mod blocking;
 mod builder;
 #[cfg(feature = "bulk")]
@@ -32,6 +34,12 @@ mod events;
 mod handle;
 #[cfg(feature = "rusqlite")]
 mod in_sqlite;
+#[cfg(feature = "sqlx")]
+mod in_sqlx;
+#[cfg(feature = "tokio-postgres")]
+mod in_tokio_postgres;
+#[cfg(any(feature = "rusqlite", feature = "tokio-postgres", feature = "sqlx"))]
+mod inbox_row;
 mod inputs;
 mod job;
 mod notes;

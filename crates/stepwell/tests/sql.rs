@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
-use stepwell::{JobState, OnConflict, Stepwell, Unique};
+use stepwell::{JobState, OnConflict, Stepwell, Unique, copy};
 use support::{Second, Spell, Speller, soon};
 
 const GUIDE: &str = include_str!("../../../docs/sql.md");
@@ -166,6 +166,17 @@ async fn what_a_row_of_the_inbox_cannot_hold_is_refused_and_not_lost() {
         assert_eq!(enqueue.in_sqlite(&connection).unwrap_err().field(), Some(field));
     }
     enqueue().in_sqlite(&connection).unwrap();
+    stepwell.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sealed_file_refuses() {
+    let place = Place::new();
+    let stepwell = place.open(&Speller::new(Second::Return)).await;
+    let file = |name: &str| copy::Place::sqlite(place.dir.path().join(name));
+    copy::Copying::new(file("app.db"), file("copy.db")).run().await.unwrap();
+    let error = stepwell.enqueue(Spell::new("a")).in_sqlite(&place.connect()).unwrap_err();
+    assert!(error.is_sealed(), "{error}");
     stepwell.close().await.unwrap();
 }
 

@@ -1,6 +1,6 @@
 //! What can be set of an engine.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use stepwell_core::retention::Retention;
 
@@ -20,6 +20,8 @@ pub(crate) struct Config {
     pub(crate) care_interval: Duration,
     /// How long a phase has that a shutdown has told to stop.
     pub(crate) abort_grace: Duration,
+    /// The schema, if everything is in a PostgreSQL database.
+    pub(crate) schema: Option<Arc<str>>,
 }
 
 impl Config {
@@ -49,6 +51,7 @@ impl Default for Config {
             blocking_threads: cores.max(4),
             care_interval: Duration::from_secs(5),
             abort_grace: Duration::from_secs(1),
+            schema: None,
         }
     }
 }
