@@ -32,7 +32,8 @@ class Passage:
     """A way to the server.
 
     Every so many answers one is lost after the server has given it; workers are told to send heartbeats at another
-    pace; heartbeats and claims are told of; and workers may be said to be unknown.
+    pace; heartbeats and claims are told of, and claims may be answered at once with nothing; and workers may be said to
+    be unknown.
     """
 
     def __init__(
@@ -41,9 +42,10 @@ class Passage:
         heartbeat_ms: Optional[int] = None,
         on_heartbeat: Callable[[str, Any], None] = lambda worker, body: None,
         on_claim: Callable[[Any], None] = lambda body: None,
+        waits: bool = True,
     ) -> None:
         self._lose_every, self._heartbeat_ms = lose_every, heartbeat_ms
-        self._on_heartbeat, self._on_claim = on_heartbeat, on_claim
+        self._on_heartbeat, self._on_claim, self._waits = on_heartbeat, on_claim, waits
         self._listener = socket.create_server(("127.0.0.1", 0))
         host, port = SERVER.split("//", 1)[1].split(":")
         self._server = (host, int(port))
@@ -72,6 +74,9 @@ class Passage:
             head, body = _request(client)
             if head.startswith(b"POST /api/v1/claims HTTP"):
                 self._on_claim(json.loads(body))
+                if not self._waits:
+                    client.sendall(_answer(b"200 OK", b'{"claims":[]}'))
+                    return
             if any(worker.encode() in head + body for worker in self.forgotten):
                 self._tell(head, body)
                 problem = b'{"status":404,"code":"not-found","detail":"there is no such worker here"}'

@@ -215,7 +215,7 @@ export class Worker {
       const views = await this.#claim(free);
       views.forEach((view) => this.#take(view));
       if (views.length === 0 && performance.now() - asked < PAUSE_MS) {
-        // The server does not let it wait: the next heartbeat tells why.
+        // The server does not let it wait, as one that ends does.
         await this.#rest(PAUSE_MS);
       }
     }
@@ -353,7 +353,7 @@ export class Worker {
       }
       case "desired":
         if (news.desired === "terminate") {
-          this.terminate();
+          this.stop();
         }
         this.#isHeldBack = news.desired === "quiet";
         this.#turn();

@@ -19,6 +19,8 @@ export interface PassageOptions {
   heartbeatMs?: number;
   /** Told of each request once the server has answered it, or somebody in its place. */
   onAnswer?: (passed: Passed) => void;
+  /** Told of each claim, which is answered at once, with nothing. */
+  onClaim?: () => void;
   /** Workers that the server is said not to know. */
   forgotten?: Set<string>;
   /** A stream is cut after so many bytes, and the client asked to come again at once. */
@@ -63,6 +65,11 @@ export class Passage {
       const problem = { status: 404, code: "not-found", detail: "there is no such worker here", retryable: false };
       this.options.onAnswer?.(passed);
       answer.writeHead(404, { "content-type": "application/problem+json" }).end(JSON.stringify(problem));
+      return;
+    }
+    if (this.options.onClaim !== undefined && path === "/api/v1/claims") {
+      this.options.onClaim();
+      answer.writeHead(200, { "content-type": "application/json" }).end('{"claims":[]}');
       return;
     }
     const { host, connection, ...headers } = asked.headers;

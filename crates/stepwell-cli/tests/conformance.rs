@@ -27,6 +27,11 @@ fn the_python_client_keeps_the_rules() {
 }
 
 #[test]
+fn the_asyncio_client_keeps_the_rules() {
+    passes("python3", &here("../../clients/python/conformance_aio_worker.py"));
+}
+
+#[test]
 fn the_typescript_client_keeps_the_rules() {
     passes("node", &TypeScript::built().place.join("conformance-worker.js"));
 }

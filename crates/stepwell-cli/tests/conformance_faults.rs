@@ -31,6 +31,7 @@ const FAULTS: &[(&str, &str)] = &[
     ("names the lost", "W9"),
     ("ignores quiet", "W10"),
     ("ignores terminate", "W11"),
+    ("has no grace when told to end", "W11"),
     ("fails what it gives back", "W11"),
     ("claims without a key", "W12"),
     ("has one key", "W12"),

@@ -41,8 +41,8 @@ rules! {
         and it is named no more.";
     IsQuiet "W10" "Told to be `quiet`, a worker claims nothing more. What it runs may end, with heartbeats until \
         then.";
-    Terminates "W11" "Told to `terminate`, a worker stops what it runs, gives it back without a try spent, and \
-        ends.";
+    Terminates "W11" "Told to `terminate`, a worker ends as on SIGTERM: it claims nothing more, lets its phases \
+        end, and gives back those that do not end within the grace.";
     NamesItsClaims "W12" "A claim has an `Idempotency-Key` of its own.";
     ClaimsAgain "W13" "A claim whose answer was lost is sent again, the same under the same key, and the phases \
         that it brings are run.";

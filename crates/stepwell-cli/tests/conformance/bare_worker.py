@@ -192,7 +192,8 @@ class Worker:
         if answer["desired"] == "quiet" and FAULT != "ignores quiet":
             self.ending.set()
         if answer["desired"] == "terminate" and FAULT != "ignores terminate":
-            self.give_back()
+            if FAULT == "has no grace when told to end":
+                self.give_back()
             self.ending.set()
 
     def give_back(self):

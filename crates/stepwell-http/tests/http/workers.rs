@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
-use stepwell::{Clock, Stepwell};
+use stepwell::{Clock, Stepwell, Stopwatch};
 use stepwell_http::Scope;
 
 use crate::{
@@ -278,6 +278,40 @@ async fn operators_quiet_and_end_workers() {
     let worker = registered(&client).await;
     let claimed = claims(&client, &worker, 30_000).await;
     assert_eq!((&claimed[0]["job"]["id"], &claimed[0]["phase"]["attempt"]), (&json!(id), &json!(1)));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_claim_brings_nothing_to_a_quiet_worker_and_ends_once_the_worker_knows_why() {
+    let (server, client) = serving().await;
+    let worker = registered(&client).await;
+    let path = format!("/api/v1/workers/{worker}");
+    client.bare(Method::POST, &format!("{path}/quiet")).await.expect(200);
+    enqueued(&client).await;
+    // Answered before it knows, it would ask again at once.
+    let mut claiming = std::pin::pin!(claims(&client, &worker, 30_000));
+    let answered = tokio::time::timeout(Duration::from_millis(1_500), &mut claiming).await;
+    assert!(answered.is_err(), "{answered:?}");
+    let waited = Stopwatch::start();
+    assert_eq!(beat(&client, &worker, &[]).await["desired"], "quiet");
+    assert!(claiming.await.is_empty());
+    assert!(claims(&client, &worker, 30_000).await.is_empty());
+    assert!(waited.elapsed() < Duration::from_secs(20), "it knows, and need not wait");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_claim_that_waits_while_its_worker_is_quiet_is_given_what_comes_once_it_may_go_on() {
+    let (server, client) = serving().await;
+    let worker = registered(&client).await;
+    let path = format!("/api/v1/workers/{worker}");
+    client.bare(Method::POST, &format!("{path}/quiet")).await.expect(200);
+    enqueued(&client).await;
+    let claiming = claims(&client, &worker, 30_000);
+    let (claimed, _) = tokio::join!(claiming, async {
+        client.bare(Method::POST, &format!("{path}/resume")).await.expect(200)
+    });
+    assert_eq!(claimed.len(), 1);
     server.stop().await;
 }
 

@@ -154,7 +154,12 @@ impl RemoteWorkers<'_> {
     /// If there is no such worker here, or the store fails.
     pub async fn deregister(&self, worker: SessionId) -> Result<()> {
         let remote = self.engine().remote.find(worker)?;
-        remote.lock().desired = Desired::Terminate;
+        {
+            let mut state = remote.lock();
+            (state.desired, state.told) = (Desired::Terminate, Desired::Terminate);
+        }
+        // A claim that it still waits for would wait for nothing.
+        self.engine().remote.wake();
         for (job, fence, cancelling) in self.store().owned(worker).await? {
             self.give_back(job, fence, cancelling).await?;
         }
@@ -185,7 +190,8 @@ impl RemoteWorkers<'_> {
             return Err(Error::no_such("worker", worker.to_string()));
         }
         remote.hear(&self.store().wanted().await?);
-        if std::mem::replace(&mut remote.lock().quiet, quiet) != quiet {
+        let is_news = std::mem::replace(&mut remote.lock().quiet, quiet) != quiet;
+        if is_news {
             let state = if quiet { SessionState::Quiet } else { SessionState::Running };
             self.store().tell(worker, state).await?;
         }
@@ -205,7 +211,12 @@ impl RemoteWorkers<'_> {
             },
             _ => Held::Lost,
         };
-        let answer = Heartbeat { desired: remote.lock().desired, leases: leases.iter().map(held).collect() };
+        let desired = remote.lock().desired;
+        let answer = Heartbeat { desired, leases: leases.iter().map(held).collect() };
+        if std::mem::replace(&mut remote.lock().told, desired) != desired || is_news {
+            // Now it knows why its claim brings nothing.
+            self.engine().remote.wake();
+        }
         let forgotten = {
             let mut state = remote.lock();
             let now = self.engine().store.clock().now();
@@ -262,13 +273,20 @@ impl RemoteWorkers<'_> {
             // From here on nothing is missed.
             let mut ready = pin!(engine.remote.ready.notified());
             ready.as_mut().enable();
-            if engine.is_draining() || !remote.lock().claims() {
+            let (claims, knows_better) = {
+                let state = remote.lock();
+                (state.claims(), state.knows_better())
+            };
+            if engine.is_draining() || knows_better {
                 return Ok(RemoteClaims::default());
             }
-            let claimed = {
-                // Not while it waits: a worker that always waits for more would never get rid of what it lost.
-                let _counted = Counted::one(remote);
-                self.claim_now(remote, wanted).await?
+            let claimed = match claims {
+                true => {
+                    // Not while it waits: a worker that always waits for more would never get rid of what it lost.
+                    let _counted = Counted::one(remote);
+                    self.claim_now(remote, wanted).await?
+                }
+                false => RemoteClaims::default(),
             };
             let left = wanted.wait.saturating_sub(waited.elapsed());
             if !claimed.claims.is_empty() || left.is_zero() {

@@ -48,6 +48,8 @@ pub(super) struct Remote {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) desired: Desired,
+    /// What the answer to its last heartbeat told it of that.
+    pub(super) told: Desired,
     /// Whether it says itself that it claims nothing more.
     pub(super) quiet: bool,
     /// Claims whose answer is on its way to the store.
@@ -91,6 +93,10 @@ impl State {
     /// Whether it may claim.
     pub(super) fn claims(&self) -> bool {
         self.desired == Desired::Run && !self.quiet
+    }
+    /// Whether it may not claim, and knows that. One that does not know yet would ask again at once.
+    pub(super) fn knows_better(&self) -> bool {
+        self.quiet || (self.desired != Desired::Run && self.told != Desired::Run)
     }
     /// What a claim under this key brought.
     pub(super) fn answer(&self, key: &str) -> Option<Vec<(JobId, u64)>> {

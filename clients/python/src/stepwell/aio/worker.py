@@ -195,7 +195,7 @@ class AsyncWorker:
 
     def _hear_desired(self, desired: str) -> None:
         if desired == "terminate":
-            self.terminate()
+            self.stop()
         self._is_held_back = desired == "quiet"
         self._change()
 
@@ -233,7 +233,7 @@ class AsyncWorker:
             asked = time.monotonic()
             claims = await self._claimed(free)
             if not claims and time.monotonic() - asked < PAUSE_S:
-                # The server does not let it wait: the next heartbeat tells why.
+                # The server does not let it wait, as one that ends does.
                 await self._wait(self._is_ending, PAUSE_S)
             for claim in claims:
                 cx = self._hold(claim)

@@ -9,20 +9,28 @@ use crate::conformance::{
     stage::{Played, Stage},
 };
 
-/// Longer than anybody waits.
+/// Longer than any grace.
 const FOREVER_MS: u32 = 3_600_000;
 
 pub(super) async fn play(stage: &mut Stage) -> Played {
     let worker = stage.start().await?;
-    let job = stage.site.enqueue(WAIT, json!({ "ms": FOREVER_MS })).await?;
-    stage.begun(Rule::Terminates, &job, 0).await?;
+    let short = stage.site.enqueue(WAIT, json!({ "ms": stage.lease().as_millis() })).await?;
+    let long = stage.site.enqueue(WAIT, json!({ "ms": FOREVER_MS })).await?;
+    for job in [&short, &long] {
+        stage.begun(Rule::Terminates, job, 0).await?;
+    }
     stage.site.act(&format!("/api/v1/workers/{worker}/terminate")).await?;
     stage
         .see(Rule::Terminates, "a heartbeat that is answered with `terminate`", |journal| {
             journal.desired(&worker, "terminate")
         })
         .await?;
-    gives_back(stage, Rule::Terminates, &worker, &job).await
+    gives_back(stage, Rule::Terminates, &worker, &long).await?;
+    let read = stage.site.job(&short).await?;
+    stage.hold(Rule::Terminates, read["state"] == "completed", || {
+        format!("a job whose phase had time to end is {}", read["state"])
+    });
+    Ok(())
 }
 
 /// The worker ends, and the job waits as if it had never been claimed.
