@@ -10,6 +10,7 @@ mod dev;
 mod doctor;
 mod failure;
 mod http;
+mod init;
 mod input;
 mod interrupts;
 mod log;
@@ -87,7 +88,7 @@ enum Command {
 fn main() -> ExitCode {
     // This may be a phase that is about to begin, and no server at all.
     stepwell::process::begin();
-    run()
+    init::begin().unwrap_or_else(run)
 }
 
 #[tokio::main]

@@ -2,7 +2,8 @@
 
 /// Test targets that are not among the tests of every change, because they take more than Rust or more than a minute.
 /// What does not run there must compile there all the same.
-pub(crate) const APART: [&str; 5] = ["browser", "conformance_faults", "crowd", "fuzzed", "signatures"];
+pub(crate) const APART: [&str; 6] =
+    ["browser", "conformance_faults", "crowd", "fuzzed", "image", "signatures"];
 
 /// One of them.
 pub(super) struct Proof {
@@ -218,6 +219,16 @@ pub(super) const PROOFS: &[Proof] = &[
         name: "conformance",
         package: "stepwell-cli",
         target: Some("conformance_faults"),
+        filter: None,
+        features: None,
+        size: None,
+        on_servers: false,
+        seed_env: None,
+    },
+    Proof {
+        name: "static",
+        package: "stepwell-cli",
+        target: Some("image"),
         filter: None,
         features: None,
         size: None,

@@ -4,7 +4,7 @@ use super::list::{PROOFS, Proof};
 use crate::error::Error;
 
 pub(crate) const ARGUMENTS: &str = "[machine|properties|kill9|shutdown|powerloss|webhooks|outward|processes|\
-    chaos|log|fuzzed|signatures|conformance|browser|crowd] \
+    chaos|log|fuzzed|signatures|conformance|static|browser|crowd] \
     [--states|--cases|--rounds|--minutes|--examples|--clients N] [--seed S] [--tier pr|nightly|release]";
 
 /// Before a change is merged, each night, and before a release.

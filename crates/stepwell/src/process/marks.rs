@@ -48,7 +48,8 @@ impl Marked {
 
 /// The mark of this process as a parent.
 pub(super) fn own() -> io::Result<String> {
-    let this = Entry::of(getpid()).ok_or_else(|| io::Error::other("failed to read /proc/self/stat"))?;
+    let this = Entry::of(getpid())
+        .ok_or_else(|| io::Error::other("failed to read /proc/self/stat; is /proc mounted?"))?;
     Ok(this.mark())
 }
 

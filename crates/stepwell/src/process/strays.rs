@@ -121,7 +121,7 @@ struct Found {
 fn find(is_stray: &mut impl FnMut(&Marks<'_>) -> bool) -> io::Result<Found> {
     let (mut strays, mut unread) = (Vec::new(), false);
     let own = getuid().as_raw();
-    for entry in fs::read_dir("/proc")? {
+    for entry in fs::read_dir("/proc").map_err(|error| unseen(&error))? {
         let Ok(entry) = entry else { continue };
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw)
         else {
@@ -142,6 +142,12 @@ fn find(is_stray: &mut impl FnMut(&Marks<'_>) -> bool) -> io::Result<Found> {
         }
     }
     Ok(Found { strays, unread })
+}
+
+/// Why processes cannot be seen, and what to do about it.
+fn unseen(error: &io::Error) -> io::Error {
+    let text = format!("failed to read /proc, by which processes are found: {error}; mount it");
+    io::Error::new(error.kind(), text)
 }
 
 fn is_of(process: &Path, user: u32) -> bool {
