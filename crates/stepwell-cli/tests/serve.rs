@@ -234,7 +234,7 @@ fn slow_requests_and_slow_handlers_end_within_one_grace() {
 #[test]
 fn a_request_under_way_is_answered_although_nothing_runs_any_more() {
     let place = place();
-    let serving = Serving::start(place.path(), &["--insecure-no-auth", "--demo", "--grace", "60s"]);
+    let mut serving = Serving::start(place.path(), &["--insecure-no-auth", "--demo", "--grace", "60s"]);
     let mut slow = serving.begin_request();
     serving.signal("-TERM");
     // Nobody is let in any more: it is ending.
@@ -243,8 +243,7 @@ fn a_request_under_way_is_answered_although_nothing_runs_any_more() {
     let mut answer = String::new();
     slow.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
-    let mut child = serving.child;
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(serving.child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

@@ -52,6 +52,14 @@ pub struct Serving {
     pub address: String,
 }
 
+impl Drop for Serving {
+    /// A test that fails leaves nothing behind.
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
 impl Serving {
     pub fn start(place: &Path, arguments: &[&str]) -> Self {
         Self::start_on("sqlite:app.db", place, arguments)

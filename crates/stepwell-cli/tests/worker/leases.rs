@@ -9,6 +9,7 @@ use stepwell_http::{Access, Api, Hosts, Limits, Server};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{
+    proxy::Proxy,
     serving::until,
     working::{Place, Working, lives},
 };
@@ -140,6 +141,26 @@ async fn a_worker_that_slept_beyond_its_lease_ends_what_runs_elsewhere_and_is_re
     let recorded = brief.recorded().await;
     assert!(recorded.len() == 4 && recorded.values().all(|times| *times == 1), "{recorded:?}");
     assert_eq!(sleeping.end("-TERM").0, Some(0));
+    brief.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_cut_off_ends_what_it_runs_when_its_lease_is_over_and_begins_anew() {
+    let (brief, place) = (Brief::start().await, place());
+    let proxy = Proxy::before(brief.url.strip_prefix("http://").unwrap(), usize::MAX);
+    let working = Working::start(&place, &["--server", &proxy.url()]);
+    let job = brief.enqueue("1").await;
+    let child = begun(&place, 1);
+    proxy.cut(true);
+    // Nobody can tell it; elsewhere the job may run by then.
+    until("its lease is over, and its child has ended", || !lives(&child));
+    proxy.cut(false);
+    begun(&place, 2);
+    fs::write(place.path().join("go"), "").unwrap();
+    assert_eq!(job.result().await.unwrap(), json!(2));
+    let recorded = brief.recorded().await;
+    assert!(recorded.len() == 2 && recorded.values().all(|times| *times == 1), "{recorded:?}");
+    assert_eq!(working.end("-TERM").0, Some(0));
     brief.end().await;
 }
 

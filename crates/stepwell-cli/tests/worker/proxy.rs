@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
 };
@@ -14,6 +14,7 @@ use std::{
 pub(crate) struct Proxy {
     address: SocketAddr,
     dropped: Arc<AtomicUsize>,
+    is_cut: Arc<AtomicBool>,
 }
 
 impl Proxy {
@@ -21,10 +22,14 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, server) = (listener.local_addr().unwrap(), server.to_owned());
         let dropped = Arc::<AtomicUsize>::default();
-        let counted = dropped.clone();
+        let (counted, is_cut) = (dropped.clone(), Arc::<AtomicBool>::default());
+        let cut = is_cut.clone();
         thread::spawn(move || {
             let passed = Arc::<AtomicUsize>::default();
             for client in listener.incoming().map_while(Result::ok) {
+                if cut.load(Ordering::Relaxed) {
+                    continue;
+                }
                 let (server, passed, dropped) = (server.clone(), passed.clone(), counted.clone());
                 thread::spawn(move || {
                     let Some((mut client, answer)) = pass(client, &server) else { return };
@@ -37,10 +42,14 @@ impl Proxy {
                 });
             }
         });
-        Self { address, dropped }
+        Self { address, dropped, is_cut }
     }
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+    /// From now on nothing passes, or everything does again.
+    pub(crate) fn cut(&self, cut: bool) {
+        self.is_cut.store(cut, Ordering::Relaxed);
     }
     pub(crate) fn dropped(&self) -> usize {
         self.dropped.load(Ordering::Relaxed)

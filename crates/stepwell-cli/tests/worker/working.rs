@@ -53,6 +53,14 @@ pub(crate) struct Working {
     _more: BufReader<ChildStdout>,
 }
 
+impl Drop for Working {
+    /// A test that fails leaves nothing behind.
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
 impl Working {
     pub(crate) fn start(place: &Place, arguments: &[&str]) -> Self {
         let mut child = command(place, arguments).spawn().unwrap();

@@ -161,7 +161,8 @@ async fn claim<'a>(
     };
     let Some(Asked { mut lanes, claim }) = under_way else { return Ok(Looked::NoSlot) };
     let batch = claim.answer(engine).await?;
-    engine.learn_due(batch.next_due);
+    let due = batch.next_due;
+    engine.learn_due(due);
     for job in &batch.jobs {
         note(&mut lanes, job);
     }
@@ -169,7 +170,7 @@ async fn claim<'a>(
     engine.pressure.note(filled);
     let jobs = batch.jobs.len();
     let registered = register(engine, batch.jobs).await;
-    engine.looked(jobs);
+    engine.looked(jobs, due);
     let Some(flights) = registered else { return Ok(Looked::Full) };
     if filled {
         // While these begin to run, the store looks for the next.

@@ -1,6 +1,6 @@
 //! Whether there is anything left to do.
 
-use std::{pin::pin, sync::atomic::Ordering};
+use std::pin::pin;
 
 use stepwell_core::Timestamp;
 
@@ -13,14 +13,18 @@ pub(super) struct Looks {
     times: u64,
     /// Jobs that they brought.
     jobs: u64,
+    /// When the last of them said that the next job is due. The next claim, which may have begun by now, knows nothing
+    /// of that yet.
+    due: Option<Timestamp>,
 }
 
 impl Engine {
-    /// A claim was answered with so many jobs.
-    pub(super) fn looked(&self, jobs: usize) {
+    /// A claim was answered with so many jobs, and with when the next one is due.
+    pub(super) fn looked(&self, jobs: usize, due: Option<Timestamp>) {
         self.looks.send_modify(|looked| {
             looked.times += 1;
             looked.jobs += jobs as u64;
+            looked.due = due;
         });
     }
 
@@ -45,8 +49,7 @@ impl Engine {
                 }
                 // The first may have begun before the last job left for another queue; the second has not.
                 if now.times >= before.times + 2 {
-                    let due = self.due.load(Ordering::Acquire);
-                    return (due != i64::MAX).then(|| Timestamp::from_micros(due));
+                    return now.due;
                 }
             }
         }
