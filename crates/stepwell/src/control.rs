@@ -210,7 +210,10 @@ impl Stepwell {
     /// # Errors
     /// If there is no such live process, or the store fails.
     pub async fn want(&self, node: SessionId, desired: Desired) -> Result<Desired> {
-        self.engine.store.want(node, desired).await
+        let wanted = self.engine.store.want(node, desired).await?;
+        // A worker of this process claims nothing from now on, and not only from the next look on.
+        self.engine.remote.hear(&[(node, wanted)]);
+        Ok(wanted)
     }
     /// How the store is doing: its schema, its file, and the sessions that should have given a sign of life.
     ///
