@@ -106,10 +106,8 @@ impl Place {
     }
     /// The same as the first process of a container, which has a `/proc`.
     pub fn serve_first(&self, more: &[&str]) -> Running {
-        let proc = self.root().join("proc");
-        fs::create_dir_all(&proc).unwrap();
-        let mount = format!("--mount-proc={}", proc.display());
-        self.start(&["--pid", "--fork", "--kill-child", "--mount", &mount], more)
+        fs::create_dir_all(self.root().join("proc")).unwrap();
+        self.start(&["--pid", "--fork", "--kill-child", "--mount", "--mount-proc=/proc"], more)
     }
     fn start(&self, before: &[&str], more: &[&str]) -> Running {
         let (_, serve) = commands();

@@ -31,8 +31,12 @@ impl Proxy {
                     continue;
                 }
                 let (server, passed, dropped) = (server.clone(), passed.clone(), counted.clone());
+                let cut = cut.clone();
                 thread::spawn(move || {
                     let Some((mut client, answer)) = pass(client, &server) else { return };
+                    if cut.load(Ordering::Relaxed) {
+                        return;
+                    }
                     // The first gets through, so that a worker can begin.
                     if passed.fetch_add(1, Ordering::Relaxed) % every == every - 1 {
                         dropped.fetch_add(1, Ordering::Relaxed);
