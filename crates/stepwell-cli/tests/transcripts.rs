@@ -107,4 +107,6 @@ transcripts! {
     events events_on_the_store,
     bulk bulk_on_the_store,
     webhooks webhooks_on_the_store,
+    tokens tokens_on_the_store,
+    export export_on_the_store,
 }

@@ -33,7 +33,7 @@ mod serve;
 mod shape;
 mod stream;
 
-pub use access::{Access, Grant, NewToken, Refusal, Scope, TokenRecord, Tokens};
+pub use access::{Access, Grant, NewToken, Refusal, Rotation, Scope, TokenRecord, Tokens};
 pub use api::Api;
 pub use front::Hosts;
 pub use openapi::openapi_json;

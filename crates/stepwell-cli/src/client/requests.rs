@@ -139,18 +139,30 @@ impl Client {
     ) -> Result<Listed, Failure> {
         let mut items = Vec::new();
         loop {
-            let n = (limit - items.len()).min(PAGE_MAX).to_string();
-            let mut asked = query.to_vec();
-            asked.push(("limit", &n));
-            asked.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-            let answer = self.get(what, &format!("{path}?{}", self::query(asked))).await?;
-            let page: Page = serde_json::from_str(answer.text()).failed_to("understand the answer")?;
-            items.extend(page.data);
-            cursor = page.page.and_then(|place| place.next);
+            let page = self.page(what, path, query, limit - items.len(), cursor.as_deref()).await?;
+            items.extend(page.items);
+            cursor = page.next;
             if cursor.is_none() || items.len() >= limit {
                 return Ok(Listed { items, next: cursor });
             }
         }
+    }
+    /// Asks for one page of a list. It may hold less than was asked for, although there are more.
+    pub(crate) async fn page(
+        &self,
+        what: &str,
+        path: &str,
+        query: &[(&str, &str)],
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Listed, Failure> {
+        let n = limit.min(PAGE_MAX).to_string();
+        let mut asked = query.to_vec();
+        asked.push(("limit", &n));
+        asked.extend(cursor.map(|cursor| ("cursor", cursor)));
+        let answer = self.get(what, &format!("{path}?{}", self::query(asked))).await?;
+        let page: Page = serde_json::from_str(answer.text()).failed_to("understand the answer")?;
+        Ok(Listed { items: page.data, next: page.page.and_then(|place| place.next) })
     }
     /// Asks for a list without pages.
     pub(crate) async fn whole(&self, what: &str, path: &str) -> Result<Vec<Box<RawValue>>, Failure> {
@@ -248,7 +260,7 @@ impl Client {
     }
 
     /// Lets go of what was opened.
-    pub(super) async fn close(self) -> Result<(), Failure> {
+    pub(crate) async fn close(self) -> Result<(), Failure> {
         match self {
             Self::There(_) => Ok(()),
             Self::Here(here) => here.close().await,

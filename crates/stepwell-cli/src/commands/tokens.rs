@@ -4,11 +4,11 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Subcommand;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use stepwell_http::Scope;
 
 use crate::{
-    client::{Session, Target, segment},
+    client::{Answer, Session, Target, segment},
     failure::{FailedTo, Failure},
     output::{Ago, Fields, Format, Members, Table, field, text_of},
     span,
@@ -31,6 +31,8 @@ enum Command {
     Create(Create),
     /// Lists the tokens, without their secrets.
     List(Fields),
+    /// Replaces a token by a new one that may do the same, and prints that. It is shown this once.
+    Rotate(Rotate),
     /// Ends a token. Running servers notice within two seconds.
     Revoke(Revoke),
 }
@@ -61,6 +63,18 @@ struct Create {
 }
 
 #[derive(clap::Args)]
+struct Rotate {
+    /// The part of the token between the underscores, as `list` shows it.
+    id: String,
+    /// How long the old one is good beside the new one: it ends at once unless set, 30d at most.
+    #[arg(long, value_name = "SPAN", value_parser = span::parse)]
+    overlap: Option<Duration>,
+    /// The new one ends by itself after this time; unless set, after as long as the old one was made for.
+    #[arg(long, value_name = "SPAN", value_parser = span::parse)]
+    expires_in: Option<Duration>,
+}
+
+#[derive(clap::Args)]
 struct Revoke {
     /// The part of the token between the underscores, as `list` shows it.
     id: String,
@@ -86,6 +100,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     Session::run(&target, format.into(), async |session| match &command {
         Command::Create(create) => make(session, create).await,
         Command::List(fields) => list(session, fields).await,
+        Command::Rotate(asked) => rotate(session, asked).await,
         Command::Revoke(revoke) => {
             let path = format!("/api/v1/tokens/{}", segment(&revoke.id));
             session.client.delete("revoke the token", &path).await?;
@@ -110,7 +125,22 @@ async fn make(session: &Session, create: &Create) -> Result<u8, Failure> {
         kinds: &create.kinds,
         expires_in_ms: create.expires_in.map(|span| span.as_millis()),
     };
-    let answer = session.client.post("make the token", "/api/v1/tokens", &new).await?;
+    made(session, &session.client.post("make the token", "/api/v1/tokens", &new).await?)
+}
+
+async fn rotate(session: &Session, asked: &Rotate) -> Result<u8, Failure> {
+    let mut body = json!({});
+    for (name, span) in [("overlapMs", asked.overlap), ("expiresInMs", asked.expires_in)] {
+        if let Some(span) = span {
+            body[name] = json!(span.as_millis());
+        }
+    }
+    let path = format!("/api/v1/tokens/{}/rotate", segment(&asked.id));
+    made(session, &session.client.post("replace the token", &path, &body).await?)
+}
+
+/// A token that is new, which is shown this once.
+fn made(session: &Session, answer: &Answer) -> Result<u8, Failure> {
     match session.out.is_json() {
         true => session.out.line(answer.text())?,
         false => session.out.line(field(&answer.value()?, "secret"))?,
@@ -146,6 +176,6 @@ async fn list(session: &Session, fields: &Fields) -> Result<u8, Failure> {
         ]);
     }
     session.out.choose(&tokens, &table, fields)?;
-    session.out.hint("stepwell tokens revoke ID");
+    session.out.hint("stepwell tokens rotate ID");
     Ok(0)
 }

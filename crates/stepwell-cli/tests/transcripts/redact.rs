@@ -2,6 +2,10 @@
 
 /// Letters of a UUID.
 const UUID: usize = 36;
+/// What stands before what looks like a token's id, and is none.
+const HASH: &str = "\"hash\":\"";
+/// Letters of a token's id.
+const TOKEN: usize = 16;
 /// Letters of a time.
 const TIME: usize = "2027-03-01T09:00:00.000000Z".len();
 /// Digits by which people name an id.
@@ -21,6 +25,11 @@ impl Ids {
             if let Some(id) = rest.get(..UUID).filter(|id| starts_word && is_uuid(id)) {
                 redacted.push_str(&format!("<{}>", self.number(id)));
                 rest = &rest[UUID..];
+            } else if let Some(id) =
+                rest.get(..TOKEN).filter(|id| starts_word && is_token(id, rest) && !redacted.ends_with(HASH))
+            {
+                redacted.push_str(&format!("<{}>", self.number(id)));
+                rest = &rest[TOKEN..];
             } else if let Some(length) = secret(rest) {
                 redacted.push_str("<secret>");
                 rest = &rest[length..];
@@ -63,14 +72,28 @@ impl Ids {
         let mut command = command.to_owned();
         for (n, id) in self.0.iter().enumerate() {
             command = command.replace(&format!("<{}>", n + 1), id);
-            command = command.replace(&format!("<{}…>", n + 1), &id[UUID - DIGITS..]);
+            command = command.replace(&format!("<{}…>", n + 1), &id[id.len() - DIGITS..]);
         }
         command
     }
 }
 
-/// How long the secret of a webhook at the beginning is.
+/// Whether it is the id of a token.
+fn is_token(id: &str, text: &str) -> bool {
+    let is_hex = |letter: char| matches!(letter, '0'..='9' | 'a'..='f');
+    // A number is none.
+    id.chars().all(is_hex)
+        && id.contains(|letter: char| letter.is_ascii_lowercase())
+        && !text[TOKEN..].starts_with(is_hex)
+}
+
+/// How long the secret of a webhook, or a token, at the beginning is.
 fn secret(text: &str) -> Option<usize> {
+    if let Some(rest) = text.strip_prefix("sw_") {
+        let rest = rest
+            .trim_start_matches(|letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_'));
+        return Some(text.len() - rest.len());
+    }
     let rest = text.strip_prefix("whsec_")?;
     let is_base64 = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '+' | '/' | '=');
     Some(text.len() - rest.trim_start_matches(is_base64).len())

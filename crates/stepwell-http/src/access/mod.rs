@@ -27,4 +27,4 @@ pub(crate) use rates::Rates;
 pub use scope::Scope;
 pub(crate) use secret::hex;
 pub(crate) use ticket::Tickets;
-pub use tokens::{NewToken, TokenRecord, Tokens};
+pub use tokens::{NewToken, Rotation, TokenRecord, Tokens};

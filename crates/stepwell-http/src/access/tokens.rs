@@ -37,6 +37,15 @@ pub struct NewToken {
     pub expires_in: Option<Duration>,
 }
 
+/// How a token is replaced.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rotation {
+    /// How long the earlier token is good beside the new one; nothing ends it at once.
+    pub overlap: Duration,
+    /// For how long the new one is made; none means as long as the earlier one was.
+    pub expires_in: Option<Duration>,
+}
+
 /// A token, without its secret.
 #[derive(Clone, Debug)]
 pub struct TokenRecord {
@@ -136,6 +145,37 @@ impl Tokens {
             true => Ok((self.find(&made.key).await?, None)),
             false => Ok((record(made.key, stored, None), Some(secret.reveal()))),
         }
+    }
+    /// Makes a token that may do what an earlier one may, for as long as that was made for or for another time, and
+    /// ends the earlier one: at once, or after an overlap in which both are good. Answers with the new one and its
+    /// text.
+    ///
+    /// # Errors
+    /// If there is no such token; if there are too many tokens; or if the store fails.
+    pub async fn rotate(&self, id: &str, rotation: Rotation) -> Result<(TokenRecord, String)> {
+        let Rotation { overlap, expires_in } = rotation;
+        let TokenRecord { name, scopes, queues, kinds, created_at, expires_at, .. } = self.find(id).await?;
+        let made_for = expires_at.map(|end| end.since(created_at));
+        let new = NewToken { name, scopes, queues, kinds, expires_in: expires_in.or(made_for) };
+        // Cut off in between, the earlier one is still good.
+        let made = self.create(new).await?;
+        self.end_after(id, overlap).await?;
+        Ok(made)
+    }
+    /// Ends a token after this time, if it does not end before.
+    async fn end_after(&self, id: &str, overlap: Duration) -> Result<()> {
+        if overlap.is_zero() {
+            return self.revoke(id).await;
+        }
+        let records = self.stepwell.records(TOKENS);
+        let found = records.get(id).await?.ok_or_else(|| Error::no_such("token", id))?;
+        let (mut stored, end) = (found.value.decode::<Stored>()?, self.stepwell.clock().now() + overlap);
+        if stored.expires_at.is_none_or(|before| end < before) {
+            stored.expires_at = Some(end);
+            records.put(id, Some(Json::of(&stored)?), Expected::Version(found.version)).await?;
+            self.lock().remove(id);
+        }
+        Ok(())
     }
     async fn fresh(&self, new: NewToken) -> Result<(Secret, Stored)> {
         check(&new)?;

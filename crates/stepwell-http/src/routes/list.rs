@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
-use stepwell::{JobState, Order, PageRequest, is_internal, limits};
+use stepwell::{JobRecord, JobState, Order, PageRequest, is_internal, limits};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::{
@@ -70,39 +70,65 @@ pub(crate) async fn list_jobs(
     Caller(grant): Caller,
     Raw(pairs): Raw,
 ) -> Result<Json<Page<JobView>>, Problem> {
-    let (attributes, others): (Vec<_>, Vec<_>) =
-        pairs.into_iter().partition(|(name, _)| name.starts_with("attr."));
-    let query: ListJobs = Raw(others).decode()?;
-    let attribute = match attributes.as_slice() {
-        [] => None,
-        [(name, value)] => Some(Attribute { name: name["attr.".len()..].to_owned(), value: value.clone() }),
-        _ => return Err(Problem::of("?attr", "may stand there once; narrow the list down by tags or queue")),
-    };
-    let ListJobs { state, kind, queue, tag, unique_key, cursor, limit, order } = query;
-    if kind.as_deref().is_some_and(is_internal) {
-        return Err(Problem::reserved("?kind"));
+    let (found, page) = Listing::read(pairs)?.find(&hub).await?;
+    let theirs = found.iter().filter(|job| grant.covers_job(job));
+    Ok(Json(Page { data: theirs.map(JobView::from).collect(), page }))
+}
+
+/// A page that is asked for.
+pub(super) struct Listing {
+    filter: Filter,
+    order: OrderName,
+    limit: usize,
+    cursors: Cursor,
+    after: Option<i64>,
+}
+
+impl Listing {
+    /// Reads what a query says.
+    pub(super) fn read(pairs: Vec<(String, String)>) -> Result<Self, Problem> {
+        let (attributes, others): (Vec<_>, Vec<_>) =
+            pairs.into_iter().partition(|(name, _)| name.starts_with("attr."));
+        let query: ListJobs = Raw(others).decode()?;
+        let attribute = match attributes.as_slice() {
+            [] => None,
+            [(name, value)] => {
+                Some(Attribute { name: name["attr.".len()..].to_owned(), value: value.clone() })
+            }
+            _ => {
+                return Err(Problem::of(
+                    "?attr",
+                    "may stand there once; narrow the list down by tags or queue",
+                ));
+            }
+        };
+        let ListJobs { state, kind, queue, tag, unique_key, cursor, limit, order } = query;
+        if kind.as_deref().is_some_and(is_internal) {
+            return Err(Problem::reserved("?kind"));
+        }
+        let filter = Filter { state, kind, queue, tag, attribute, unique_key };
+        let (limit, order) = (limit_of(limit)?, order.unwrap_or_default());
+        let cursors = Cursor::of("jobs", &(&filter, order));
+        let after = cursors.read(cursor.as_deref())?;
+        Ok(Self { filter, order, limit, cursors, after })
     }
-    let filter = Filter { state, kind, queue, tag, attribute, unique_key };
-    let (limit, order) = (limit_of(limit)?, order.unwrap_or_default());
-    let cursors = Cursor::of("jobs", &(&filter, order));
-    let after: Option<i64> = cursors.read(cursor.as_deref())?;
-    // Read before the page: what happens in between is on the page, or after this place, or both.
-    let pos = hub.place(hub.stepwell.head());
-    let wanted = match order {
-        OrderName::Asc => Order::OldestFirst,
-        OrderName::Desc => Order::NewestFirst,
-    };
-    let found = hub.stepwell.list(filter.jobs(), PageRequest { order: wanted, limit, after }).await?;
-    let theirs = found.items.iter().filter(|job| grant.covers_job(job));
-    Ok(Json(Page {
-        data: theirs.map(JobView::from).collect(),
-        page: PageInfo {
-            next: found.next.map(|next| cursors.write(&next)),
-            prev: None,
-            limit,
-            pos: Some(pos),
-        },
-    }))
+    /// The same with fewer on it.
+    pub(super) fn of_at_most(self, n: usize) -> Self {
+        Self { limit: self.limit.min(n), ..self }
+    }
+    /// The jobs that are on it, whoever may see them, and where it stands.
+    pub(super) async fn find(self, hub: &Hub) -> Result<(Vec<JobRecord>, PageInfo), Problem> {
+        let Self { filter, order, limit, cursors, after } = self;
+        // Read before the page: what happens in between is on the page, or after this place, or both.
+        let pos = hub.place(hub.stepwell.head());
+        let order = match order {
+            OrderName::Asc => Order::OldestFirst,
+            OrderName::Desc => Order::NewestFirst,
+        };
+        let found = hub.stepwell.list(filter.jobs(), PageRequest { order, limit, after }).await?;
+        let next = found.next.map(|next| cursors.write(&next));
+        Ok((found.items, PageInfo { next, prev: None, limit, pos: Some(pos) }))
+    }
 }
 
 /// How many of a list are wanted.

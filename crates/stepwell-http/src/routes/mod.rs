@@ -7,6 +7,7 @@ mod claims;
 mod create;
 mod deliveries;
 mod events;
+mod export;
 mod health;
 mod jobs;
 mod kinds;

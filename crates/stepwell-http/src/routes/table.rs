@@ -5,8 +5,8 @@ use std::sync::Arc;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    aspects, batch, bulk, claims, create, deliveries, events, health, jobs, kinds, list, metrics, queues,
-    stats, steer, system, tokens, webhooks, workers,
+    aspects, batch, bulk, claims, create, deliveries, events, export, health, jobs, kinds, list, metrics,
+    queues, stats, steer, system, tokens, webhooks, workers,
 };
 use crate::{
     access::{Guard, Need, Scope},
@@ -22,6 +22,7 @@ pub(crate) fn table(hub: Option<Arc<Hub>>) -> OpenApiRouter<Arc<Hub>> {
         .on_unaudited(Scope::JobsEnqueue, routes!(create::create_job))
         .on_unaudited(Scope::JobsEnqueue, routes!(batch::create_jobs))
         .on(Scope::JobsRead, routes!(list::list_jobs))
+        .on(Scope::JobsRead, routes!(export::export_jobs))
         .on(Scope::JobsRead, routes!(jobs::get_job))
         .on(Scope::JobsManage, routes!(steer::edit_job))
         .on(Scope::JobsManage, routes!(steer::delete_job))
@@ -93,6 +94,7 @@ pub(crate) fn table(hub: Option<Arc<Hub>>) -> OpenApiRouter<Arc<Hub>> {
         // Tokens, and who changed what.
         .on(Scope::Admin, routes!(tokens::list_tokens))
         .on(Scope::Admin, routes!(tokens::create_token))
+        .on(Scope::Admin, routes!(tokens::rotate_token))
         .on(Scope::Admin, routes!(tokens::revoke_token))
         .on(Scope::Admin, routes!(tokens::list_audit))
         // The server itself.

@@ -18,8 +18,8 @@ use super::{
     once::{Once, gone, replayed},
 };
 use crate::{
-    access::{AUDIT, Caller, Entry, NewToken, Scope, TokenRecord},
-    front::{Cursor, JsonBody, Page, PageInfo, Problem, Query, Segment},
+    access::{AUDIT, Caller, Entry, NewToken, Rotation, Scope, TokenRecord},
+    front::{Cursor, JsonBody, OptionalBody, Page, PageInfo, Problem, Query, Segment},
     hub::Hub,
     shape::time,
 };
@@ -147,6 +147,51 @@ pub(crate) async fn create_token(
     let is_replayed = secret.is_none();
     let created = TokenCreated { secret, token: token.into() };
     Ok(replayed((StatusCode::CREATED, Json(created)).into_response(), is_replayed))
+}
+
+/// How a token is replaced.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RotateToken {
+    /// How many milliseconds the old token is good beside the new one; unless set, it ends at once.
+    #[serde(default)]
+    #[schema(maximum = 2_592_000_000_i64)]
+    overlap_ms: u64,
+    /// The new one ends by itself after so many milliseconds; unless set, after as long as the old one was made for.
+    #[schema(minimum = 1, maximum = 3_153_600_000_000_i64)]
+    expires_in_ms: Option<u64>,
+}
+
+/// The longest that an old token is good beside the new one.
+const OVERLAP_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
+
+/// Replaces a token by a new one that may do the same, with an id and a secret of its own.
+///
+/// The old one ends at once, or after an overlap in which both are good. If the answer was lost, list the tokens, and
+/// rotate the new one.
+#[utoipa::path(
+    post, path = "/api/v1/tokens/{id}/rotate", tag = "access",
+    params(("id" = String, Path, description = "The part of the token that names it")),
+    request_body = Option<RotateToken>,
+    responses((status = 201, description = "The new token", body = TokenCreated)),
+)]
+pub(crate) async fn rotate_token(
+    State(hub): State<Arc<Hub>>,
+    Segment(id): Segment,
+    OptionalBody(asked): OptionalBody<RotateToken>,
+) -> Result<(StatusCode, Json<TokenCreated>), Problem> {
+    if asked.overlap_ms > OVERLAP_MS_MAX {
+        return Err(Problem::of(
+            "#/overlapMs",
+            format!("must be at most {OVERLAP_MS_MAX}, which is 30 days"),
+        ));
+    }
+    let rotation = Rotation {
+        overlap: Duration::from_millis(asked.overlap_ms),
+        expires_in: asked.expires_in_ms.map(Duration::from_millis),
+    };
+    let (token, secret) = hub.tokens.rotate(&id, rotation).await?;
+    Ok((StatusCode::CREATED, Json(TokenCreated { secret: Some(secret), token: token.into() })))
 }
 
 /// Revokes a token. Here it takes effect at once, in other processes within two seconds.

@@ -218,6 +218,46 @@ async fn tokens_are_made_listed_and_revoked() {
 }
 
 #[tokio::test]
+async fn a_token_is_replaced_at_once_or_with_an_overlap() {
+    let (server, client) = Setup { work: false, ..Setup::default() }.serve().await;
+    let asked = json!({ "name": "ci", "scopes": ["jobs:read"], "kinds": ["sum"], "expiresInMs": 3_600_000 });
+    let first = client.post("/api/v1/tokens", asked).await.expect(201);
+    let path = |token: &Value| format!("/api/v1/tokens/{}/rotate", token["token"]["id"].as_str().unwrap());
+    let with = |token: &Value| client.with(token["secret"].as_str().unwrap());
+    let second = client.bare(Method::POST, &path(&first)).await.expect(201);
+    assert_ne!(second["token"]["id"], first["token"]["id"]);
+    for member in ["name", "scopes", "kinds"] {
+        assert_eq!(second["token"][member], first["token"][member], "{member}");
+    }
+    assert!(second["token"]["expiresAt"].as_str() >= first["token"]["expiresAt"].as_str(), "{second}");
+    with(&first).get("/api/v1/whoami").await.refused(401, "unauthenticated");
+    with(&second).get("/api/v1/jobs").await.expect(200);
+    client.bare(Method::POST, &path(&first)).await.refused(404, "not-found");
+
+    let asked = json!({ "overlapMs": 60_000, "expiresInMs": 7_200_000 });
+    let third = client.post(&path(&second), asked).await.expect(201);
+    for token in [&second, &third] {
+        with(token).get("/api/v1/jobs").await.expect(200);
+    }
+    let listed = client.get("/api/v1/tokens").await.expect(200);
+    let end = |token: &Value| {
+        let listed = listed["data"].as_array().unwrap();
+        listed.iter().find(|known| known["id"] == token["token"]["id"]).unwrap()["expiresAt"].clone()
+    };
+    assert!(end(&second).as_str() < second["token"]["expiresAt"].as_str(), "it ends when the overlap does");
+    assert!(end(&third).as_str() > second["token"]["expiresAt"].as_str(), "{listed}");
+    for (asked, pointer) in [
+        (json!({ "overlapMs": 2_592_000_001_u64 }), "#/overlapMs"),
+        (json!({ "expiresInMs": 0 }), "#/expiresInMs"),
+    ] {
+        let problem = client.post(&path(&third), asked.clone()).await.refused(400, "validation");
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{asked}");
+    }
+    with(&third).get("/api/v1/jobs").await.expect(200);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_token_ends_and_one_that_is_revoked_elsewhere_is_noticed() {
     let place = tempfile::tempdir().unwrap();
     let builder = || Stepwell::sqlite(place.path().join("a.db"));

@@ -109,6 +109,7 @@ async fn every_operation_of_the_description_is_there_and_answers_as_it_says() {
     }
     walk.get("get_phase", &[&id, "check"]).await;
     walk.get("list_jobs", &[]).await;
+    walk.get("export_jobs", &[]).await;
     walk.reply("follow_job", &job, "?after=0", None).await;
     walk.reply("follow_events", &[], "?after=0", None).await;
     walk.reply("create_ticket", &[], "", Some(json!({}))).await;
@@ -187,6 +188,8 @@ async fn every_operation_of_the_description_is_there_and_answers_as_it_says() {
 
     let token = walk.post("create_token", &[], json!({ "name": "x", "scopes": ["metrics"] })).await;
     walk.get("list_tokens", &[]).await;
+    let token =
+        walk.post("rotate_token", &[&text(&token["token"]["id"])], json!({ "overlapMs": 60_000 })).await;
     walk.get("revoke_token", &[&text(&token["token"]["id"])]).await;
     walk.get("list_audit", &[]).await;
 

@@ -4,7 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Subcommand;
 
-use super::{act, get, list, timeline, watch};
+use super::{act, export, get, list, timeline, watch};
 use crate::{
     client::{JOBS, Session, Target},
     failure::Failure,
@@ -43,6 +43,8 @@ pub(crate) struct Arguments {
 enum Command {
     /// Lists jobs, the newest first.
     List(list::List),
+    /// Writes jobs with payloads and results, a JSON object a line. Cut off, it says where to go on.
+    Export(export::Export),
     /// Shows a job: its phases, what it is about, what has come of it, and why it does not run.
     Get(Named),
     /// Follows a job to its end, and exits as it ends.
@@ -99,6 +101,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let Arguments { target, format, command } = arguments;
     Session::run(&target, format.into(), async |session| match &command {
         Command::List(list) => list::list(session, list).await,
+        Command::Export(asked) => export::export(session, asked).await,
         Command::Get(named) => get::get(session, &named.id).await,
         Command::Watch(asked) => {
             let id = session.client.id(&JOBS, &asked.id).await?;

@@ -9,8 +9,9 @@ use crate::{
     output::{Ago, Fields, Members, Table, field, phase_bar, short, text_of, tint},
 };
 
+/// Which jobs.
 #[derive(clap::Args)]
-pub(super) struct List {
+pub(super) struct Chosen {
     /// In this state.
     #[arg(long, value_name = "STATE")]
     state: Option<State>,
@@ -29,12 +30,36 @@ pub(super) struct List {
     /// With this unique key.
     #[arg(long, value_name = "KEY")]
     unique: Option<String>,
-    /// How many at most.
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
-    limit: u32,
     /// The oldest first.
     #[arg(long)]
     oldest_first: bool,
+}
+
+impl Chosen {
+    /// What the API is asked.
+    pub(super) fn pairs(&self) -> Vec<(String, String)> {
+        let named = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mut pairs = Vec::new();
+        pairs.extend(self.state.map(|state| named("state", state.as_str())));
+        pairs.extend(self.queue.as_deref().map(|queue| named("queue", queue)));
+        pairs.extend(self.kind.as_deref().map(|kind| named("kind", kind)));
+        pairs.extend(self.tag.as_deref().map(|tag| named("tag", tag)));
+        pairs.extend(self.unique.as_deref().map(|key| named("uniqueKey", key)));
+        pairs.extend(self.attr.as_ref().map(|(name, value)| named(&format!("attr.{name}"), value)));
+        if self.oldest_first {
+            pairs.push(named("order", "asc"));
+        }
+        pairs
+    }
+}
+
+#[derive(clap::Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    chosen: Chosen,
+    /// How many at most.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
     /// Goes on after an earlier list, with what that said at its end.
     #[arg(long, value_name = "CURSOR")]
     cursor: Option<String>,
@@ -67,17 +92,8 @@ impl State {
 }
 
 pub(super) async fn list(session: &Session, list: &List) -> Result<u8, Failure> {
-    let attribute = list.attr.as_ref().map(|(name, value)| (format!("attr.{name}"), value));
-    let mut pairs: Query<'_> = Vec::new();
-    pairs.extend(list.state.map(|state| ("state", state.as_str())));
-    pairs.extend(list.queue.as_deref().map(|queue| ("queue", queue)));
-    pairs.extend(list.kind.as_deref().map(|kind| ("kind", kind)));
-    pairs.extend(list.tag.as_deref().map(|tag| ("tag", tag)));
-    pairs.extend(list.unique.as_deref().map(|key| ("uniqueKey", key)));
-    pairs.extend(attribute.as_ref().map(|(name, value)| (&**name, &***value)));
-    if list.oldest_first {
-        pairs.push(("order", "asc"));
-    }
+    let pairs = list.chosen.pairs();
+    let pairs: Query<'_> = pairs.iter().map(|(name, value)| (&**name, &**value)).collect();
     let what = "list the jobs";
     list.fields.check(Members::Of("Job"))?;
     let listed =
