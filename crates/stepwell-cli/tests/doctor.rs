@@ -12,7 +12,7 @@ use std::{
 
 use rusqlite::Connection;
 use serde_json::Value;
-use serving::{Serving, ended};
+use serving::{Serving, ended, stepwell};
 use stepwell_postgres_rig::Database;
 
 const STORE: [&str; 2] = ["--store", "sqlite:app.db"];
@@ -51,6 +51,38 @@ fn a_store_that_is_as_it_should_be_has_no_problem() {
     let checks: Vec<&str> = findings.iter().map(|one| one["check"].as_str().unwrap()).collect();
     assert_eq!(checks, ["store", "schema", "sqlite", "disk", "clock", "leases", "queues", "webhooks"]);
     assert_eq!(code, 0, "{findings:?}");
+}
+
+#[test]
+fn a_bundle_for_a_helper_has_what_was_found_and_no_secret() {
+    let place = tempfile::tempdir().unwrap();
+    let serving = Serving::start(place.path(), &["--insecure-no-auth", "--webhook-allow", "127.0.0.1"]);
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let hook =
+        format!(r#"{{"url":"http://127.0.0.1:9/way-in","secret":"{secret}","headers":{{"x-key":"keyed"}}}}"#);
+    assert!(serving.ask("POST", "/api/v1/webhooks", "", &hook).starts_with("HTTP/1.1 201 "));
+    serving.ask("POST", "/api/v1/jobs", "", r#"{"kind":"k","payload":{"of":"a customer"}}"#);
+    let url = serving.url();
+    let all = ["doctor", "--server", &url, "--bundle", "bundle"];
+    assert_eq!(stepwell(place.path(), &all).output().unwrap().status.code(), Some(1), "nobody works the job");
+    let mut files = Vec::new();
+    for file in std::fs::read_dir(place.path().join("bundle")).unwrap() {
+        let file = file.unwrap();
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap();
+        for secret in [secret, "way-in", "keyed", "a customer"] {
+            assert!(!text.contains(secret), "{secret}: {text}");
+        }
+        files.push((file.file_name().into_string().unwrap(), text));
+    }
+    let text = |name: &str| &files.iter().find(|(file, _)| file == name).unwrap().1;
+    assert!(text("findings.json").contains("no live worker"), "{files:?}");
+    assert!(text("webhooks.json").contains("http://127.0.0.1:9/…"), "{files:?}");
+    assert!(text("settings.json").contains("serve.listen") && text("health.json").contains("machineAt"));
+    let again = stepwell(place.path(), &all).output().unwrap();
+    let told = String::from_utf8_lossy(&again.stderr);
+    assert!(told.contains("it is there already"), "{told}");
+    assert_eq!(serving.end("-TERM").0, Some(0));
 }
 
 #[test]

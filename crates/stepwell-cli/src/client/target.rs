@@ -113,6 +113,10 @@ impl Target {
             }
         }
     }
+    /// The profile that a flag names.
+    pub(crate) fn named_profile(&self) -> Option<&str> {
+        self.profile.as_deref()
+    }
     /// What is asked, for people.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
 //! `stepwell doctor`.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
+use super::config;
 use crate::{
     client::{Session, Target},
     doctor,
@@ -27,6 +28,10 @@ pub(crate) struct Arguments {
     /// Only asks whether the server is ready for requests, which takes no token: for health checks.
     #[arg(long)]
     ready: bool,
+    /// Also writes what it found, and how the server and its queues are, to this new directory, for somebody who helps:
+    /// without jobs, and without secrets.
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "ready")]
+    bundle: Option<PathBuf>,
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
@@ -42,7 +47,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     }
     Session::run(&arguments.target, arguments.format.into(), async |session| {
         if !arguments.ready {
-            return doctor::visit(session).await;
+            let helper = match &arguments.bundle {
+                Some(to) => Some((&**to, config::settings(&arguments.target, None).await?)),
+                None => None,
+            };
+            return doctor::visit(session, helper).await;
         }
         let answer = session.client.get("ask whether the server is ready", "/readyz").await?;
         session.out.line(if session.out.is_json() { answer.text() } else { "ready" })?;

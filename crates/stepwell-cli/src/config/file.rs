@@ -53,6 +53,23 @@ struct Webhooks {
 }
 
 impl Config {
+    /// The file that is looked for where the program is started.
+    pub(crate) const NAME: &str = NAME;
+
+    /// The user's own file, if the environment says where that is.
+    pub(crate) fn of_user() -> Option<PathBuf> {
+        of_user(|name| env::var_os(name).map(PathBuf::from))
+    }
+    /// Whether a file could say this: `./stepwell.toml`, or one that is shared.
+    ///
+    /// # Errors
+    /// If it cannot be understood.
+    pub(crate) fn check(path: &Path, text: &str, is_shared: bool) -> Result<(), Failure> {
+        let home = path.parent().unwrap_or(Path::new("")).to_owned();
+        let config = Self::understand(path, home, text, is_shared)?;
+        if is_shared { config.check_shared() } else { Ok(()) }
+    }
+
     /// Reads the file that is named; or `./stepwell.toml`, if there is one.
     ///
     /// # Errors
@@ -74,9 +91,7 @@ impl Config {
     /// As [`find`](Self::find).
     pub(crate) fn all(named: Option<&Path>) -> Result<Vec<Self>, Failure> {
         let mut all: Vec<Self> = Self::find(named)?.into_iter().collect();
-        for path in
-            of_user(|name| env::var_os(name).map(PathBuf::from)).into_iter().chain([OF_MACHINE.into()])
-        {
+        for path in Self::of_user().into_iter().chain([OF_MACHINE.into()]) {
             if fs::exists(&path).failed_to(format!("look for {}", path.display()))? {
                 all.push(Self::read_shared(&path)?);
             }
@@ -86,13 +101,16 @@ impl Config {
 
     fn read_shared(path: &Path) -> Result<Self, Failure> {
         let config = Self::read_as(path, true)?;
-        let Said { kinds, queues, webhooks, .. } = &config.said;
+        config.check_shared().map(|()| config)
+    }
+    fn check_shared(&self) -> Result<(), Failure> {
+        let Said { kinds, queues, webhooks, .. } = &self.said;
         if !kinds.is_empty() || !queues.is_empty() || !webhooks.allow.is_empty() {
             let why =
                 "kinds, queues and webhooks are for stepwell.toml; this file has client, profiles and serve";
-            return Err(Failure::to(format!("read {}", path.display()), why));
+            return Err(Failure::to(format!("read {}", self.path.display()), why));
         }
-        Ok(config)
+        Ok(())
     }
 
     fn read(path: &Path) -> Result<Self, Failure> {

@@ -1,21 +1,24 @@
 //! Everything that is looked at, in order.
 
+use std::path::Path;
+
 use console::Style;
 
 use super::{
-    files,
+    bundle, files,
     finding::{Finding, Status},
     leases, receivers, schema, service, waiting,
 };
 use crate::{
-    client::Session,
+    client::{Session, Told},
     failure::{FailedTo, Failure, code},
     output::{Output, clean},
     store::StoreAddress,
 };
 
-/// Looks at everything, says what it found, and answers with an exit code.
-pub(crate) async fn visit(session: &Session) -> Result<u8, Failure> {
+/// Looks at everything, says what it found, and answers with an exit code. For a helper it also goes to a directory,
+/// with what is set here.
+pub(crate) async fn visit(session: &Session, helper: Option<(&Path, Vec<Told>)>) -> Result<u8, Failure> {
     let client = &session.client;
     // Without an answer to this one there is nothing to look at.
     let mut found = vec![service::version(client).await?];
@@ -31,7 +34,12 @@ pub(crate) async fn visit(session: &Session) -> Result<u8, Failure> {
         Err(failure) => found.extend(seen("health", Err(failure))),
     }
     found.extend(seen("webhooks", receivers::webhooks(client, &session.out).await));
-    tell(&session.out, &found)
+    let code = tell(&session.out, &found)?;
+    if let Some((to, settings)) = helper {
+        bundle::write(client, to, &found, &settings).await?;
+        session.out.say(&format!("all of it is in {}; look at it before you give it away", to.display()));
+    }
+    Ok(code)
 }
 
 /// Looks whether a store can be opened as it is. Answers with an exit code if it cannot, and says why.

@@ -1,13 +1,17 @@
-//! `stepwell config`.
+//! The words of `stepwell config`, and what is set.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Subcommand;
 use serde_json::{json, value::RawValue};
 
-use super::serve;
+use super::edit;
 use crate::{
     client::{Target, Told, variable},
+    commands::serve,
     config::Config,
     failure::{FailedTo, Failure, code},
     output::{Fields, Format, Members, Output, Table},
@@ -61,6 +65,21 @@ enum Command {
         #[command(flatten)]
         file: File,
     },
+    /// Sets one setting in a file, and leaves the rest of it as it is: serve.listen, queues.mail.limit, or one of
+    /// [client], which need not be named: server, store, token_file. With --profile, one of that profile.
+    Set {
+        /// Its name.
+        name: String,
+        /// A text; or a number, true, false or a list, where the setting takes one.
+        value: String,
+        #[command(flatten)]
+        place: Written,
+    },
+    /// Makes a file to begin with, which says in comments what else it may have.
+    Init {
+        #[command(flatten)]
+        place: Written,
+    },
     /// Lists the profiles of all files.
     Profiles {
         #[command(flatten)]
@@ -75,15 +94,35 @@ struct File {
     config: Option<PathBuf>,
 }
 
+/// Which file is written.
+#[derive(clap::Args)]
+struct Written {
+    /// The user's file in place of ./stepwell.toml.
+    #[arg(long, conflicts_with = "config")]
+    user: bool,
+    #[command(flatten)]
+    file: File,
+}
+
+impl Written {
+    fn place(&self) -> Result<edit::Place, Failure> {
+        edit::Place::of(self.user, self.file.config.as_deref())
+    }
+}
+
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let Arguments { target, format, command } = arguments;
     let out = Output::from(format);
     match command {
         Command::Show { origin, file, fields } => {
             fields.check(MEMBERS)?;
-            show(out, &settings(&target, &file).await?, origin, &fields)?;
+            show(out, &settings(&target, file.config.as_deref()).await?, origin, &fields)?;
         }
-        Command::Get { name, file } => get(out, &settings(&target, &file).await?, &name)?,
+        Command::Get { name, file } => get(out, &settings(&target, file.config.as_deref()).await?, &name)?,
+        Command::Set { name, value, place } => {
+            edit::set(&out, &place.place()?, target.named_profile(), &name, &value)?;
+        }
+        Command::Init { place } => edit::init(&out, &place.place()?)?,
         Command::Profiles { fields } => {
             fields.check(MEMBERS)?;
             profiles(out, &fields)?;
@@ -92,8 +131,12 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn settings(target: &Target, file: &File) -> Result<Vec<Told>, Failure> {
-    let files = Config::all(file.config.as_deref())?;
+/// What is set: whom commands ask, how `serve` serves, and what the files have. Secrets are not told.
+///
+/// # Errors
+/// If a file, or the environment, says what cannot be.
+pub(crate) async fn settings(target: &Target, named: Option<&Path>) -> Result<Vec<Told>, Failure> {
+    let files = Config::all(named)?;
     let mut settings = target.told().await?;
     settings.extend(serve::told(&files)?);
     settings.push(match variable("STEPWELL_LOG") {

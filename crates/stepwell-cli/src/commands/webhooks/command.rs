@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{delivery, endpoint};
+use super::{delivery, endpoint, listen};
 use crate::{
     client::{Session, Target},
     failure::Failure,
@@ -34,7 +34,16 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     allowed: WebhookArguments,
     #[command(subcommand)]
-    command: Command,
+    command: Which,
+}
+
+#[derive(Subcommand)]
+enum Which {
+    #[command(flatten)]
+    Asks(Command),
+    /// Listens on this machine, verifies what arrives, and prints it: for whoever writes a receiver. It makes an
+    /// endpoint for that, which goes away again. The server must be let to send here: serve --webhook-allow 127.0.0.1.
+    Listen(listen::Listen),
 }
 
 #[derive(Subcommand)]
@@ -78,6 +87,10 @@ struct Named {
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let Arguments { target, format, allowed, command } = arguments;
     let target = target.with_webhooks(&allowed);
+    let command = match command {
+        Which::Asks(command) => command,
+        Which::Listen(asked) => return listen::run(&target, &format.into(), &asked).await,
+    };
     Session::run(&target, format.into(), async |session| match &command {
         Command::List(fields) => endpoint::list(session, fields).await,
         Command::Get(named) => endpoint::get(session, &named.id).await,
