@@ -11,6 +11,7 @@ use stepwell_core::{
     store::{
         Row, Tables,
         inbox::{InboxEntry, InboxOutcome},
+        settled,
     },
     unique::{Holder, Holders},
 };
@@ -23,6 +24,10 @@ impl Tables for Tx<'_> {
     }
     fn payload(&mut self, row: &Row) -> Result<Json> {
         Ok(self.state.payloads.get(&row.key).cloned().unwrap_or_else(Json::null))
+    }
+    fn settled(&mut self, row: &Row, phase: &Name) -> Result<Option<(String, Json)>> {
+        let found = self.state.elements.get(&(row.key, phase.clone(), settled::INDEX));
+        Ok(found.map(|element| (element.input_hash.clone(), element.result.clone())))
     }
     fn unique_holders(&mut self, kind: &Name, key: &str) -> Result<Holders> {
         let of = (kind.clone(), key.to_owned());

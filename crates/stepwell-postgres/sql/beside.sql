@@ -46,6 +46,9 @@ WHERE checkpoint.job_key = gone.key AND checkpoint.phase = gone.phase
 -- name: elements
 SELECT idx, input_hash, result FROM stepwell.element WHERE job_key = $1 AND phase = $2 ORDER BY idx
 
+-- name: element
+SELECT input_hash, result FROM stepwell.element WHERE job_key = $1 AND phase = $2 AND idx = $3
+
 -- name: put_elements
 INSERT INTO stepwell.element (job_key, phase, idx, input_hash, result)
 SELECT * FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::text[], $5::text[])

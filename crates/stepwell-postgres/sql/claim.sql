@@ -38,7 +38,10 @@ FOR UPDATE SKIP LOCKED
 SELECT job.row FROM stepwell.job job WHERE job.session = $1 ORDER BY job.key LIMIT $2
 
 -- name: lock_owned
-SELECT job.row FROM stepwell.job job WHERE job.session = $1 ORDER BY job.key LIMIT $2 FOR UPDATE
+-- A job that somebody is changing at this moment is taken the next time: it may be the application, in a transaction
+-- that it holds for long.
+SELECT job.row FROM stepwell.job job WHERE job.session = $1 ORDER BY job.key LIMIT $2
+FOR UPDATE SKIP LOCKED
 
 -- name: expired
 SELECT job.row FROM stepwell.job job

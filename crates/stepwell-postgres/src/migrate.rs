@@ -21,7 +21,7 @@ struct Migration {
 }
 
 /// All of them, in order. One that was released is never edited.
-const MIGRATIONS: [Migration; 7] = [
+const MIGRATIONS: [Migration; 8] = [
     Migration {
         version: 1,
         name: "initial",
@@ -62,6 +62,12 @@ const MIGRATIONS: [Migration; 7] = [
         version: 7,
         name: "copy",
         text: include_str!("../migrations/0007_copy.sql"),
+        compatible: true,
+    },
+    Migration {
+        version: 8,
+        name: "complete_in",
+        text: include_str!("../migrations/0008_complete_in.sql"),
         compatible: true,
     },
 ];

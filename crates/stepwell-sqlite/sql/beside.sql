@@ -52,6 +52,9 @@ DELETE FROM sw_checkpoint WHERE job_key = ?1
 -- name: elements
 SELECT idx, input_hash, result FROM sw_element WHERE job_key = ?1 AND phase = ?2 ORDER BY idx
 
+-- name: element
+SELECT input_hash, result FROM sw_element WHERE job_key = ?1 AND phase = ?2 AND idx = ?3
+
 -- name: put_element
 INSERT INTO sw_element (job_key, phase, idx, input_hash, result) VALUES (?1, ?2, ?3, ?4, ?5)
 ON CONFLICT (job_key, phase, idx) DO UPDATE SET input_hash = excluded.input_hash, result = excluded.result

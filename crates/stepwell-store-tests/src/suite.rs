@@ -371,6 +371,13 @@ macro_rules! cases {
                 events_of_a_live_job_go_too
                 events_go_by_count
                 positions_go_on_after_every_event_has_gone;
+            settled:
+                a_committed_end_counts_whatever_its_owner_says
+                a_job_that_is_given_back_keeps_a_committed_end
+                a_dead_owners_committed_end_is_recorded_first
+                a_dead_owners_committed_end_may_be_the_jobs
+                a_forced_cancellation_keeps_a_committed_end
+                an_end_of_another_claim_counts_no_more;
             sessions:
                 an_open_session_is_listed_as_it_was_given
                 a_beat_keeps_a_session_alive

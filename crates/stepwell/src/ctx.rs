@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 #[cfg(doc)]
 use crate::limits;
 use crate::{
+    ending::Ending,
     engine::{Stop, Why},
     notes::{self, Notes},
     phase_error::PhaseResult,
@@ -46,6 +47,7 @@ pub(crate) struct PhaseRun {
     pub(crate) cancelled: CancellationToken,
     pub(crate) checkpoint: Mutex<Option<Json>>,
     pub(crate) notes: Notes,
+    pub(crate) ending: Ending,
     /// None for a phase that is tested by itself, and in the child of an isolated one.
     pub(crate) owner: Option<Owner>,
     /// Who is told in place of a store, in the child of an isolated phase.
@@ -59,6 +61,9 @@ pub(crate) struct Owner {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) fence: Fence,
     pub(crate) stop: Arc<Stop>,
+    /// The schema, if the store is a PostgreSQL database.
+    #[cfg(any(feature = "tokio-postgres", feature = "sqlx"))]
+    pub(crate) schema: Option<Arc<str>>,
     #[cfg(feature = "testing")]
     pub(crate) crash_plan: Arc<crate::engine::CrashPlan>,
 }
@@ -70,6 +75,11 @@ impl PhaseRun {
             return parent.write(command).await;
         }
         let Some(owner) = &self.owner else { return Ok(()) };
+        if self.ending.is_settled() {
+            // It would wait for the application's own transaction, which has the row locked.
+            let problem = "was completed by `complete_in`; save nothing after that, commit and return";
+            return Err(Error::invalid("phase", problem));
+        }
         let request = Request { job: self.id, fence: owner.fence, commands: vec![command] };
         let written = owner.store.apply(request).await;
         if written.as_ref().is_err_and(Error::is_lease_lost) {
@@ -121,6 +131,15 @@ impl<J> Ctx<J> {
         Self { job, shared }
     }
 
+    /// The handler that runs ends its phase with a value of this type.
+    pub(crate) fn ends_with<O: 'static>(&self) {
+        self.shared.ending.expect::<O>();
+    }
+    #[cfg(any(feature = "rusqlite", feature = "tokio-postgres", feature = "sqlx"))]
+    pub(crate) fn run_of_phase(&self) -> &PhaseRun {
+        &self.shared
+    }
+
     /// A context that belongs to no queue, for testing one phase by itself. What is saved in it stays in it.
     #[cfg(feature = "testing")]
     pub fn for_test(job: J) -> Self {
@@ -138,6 +157,7 @@ impl<J> Ctx<J> {
             cancelled: CancellationToken::new(),
             checkpoint: Mutex::default(),
             notes: Notes::new(Clock::manual(std::time::UNIX_EPOCH)),
+            ending: Ending::default(),
             owner: None,
             #[cfg(all(feature = "process", target_os = "linux"))]
             parent: None,

@@ -1,13 +1,15 @@
-//! Enqueueing inside the application's own transaction, with sqlx.
+//! Enqueueing, and completing a phase, inside the application's own transaction of sqlx.
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection, Postgres};
 use stepwell_core::{Error, Result};
 
 use crate::{
-    application::{self, ENQUEUE},
+    application::{self, COMPLETE, ENQUEUE, sql},
+    complete_in::{Completion, OwnTransaction, Sealed},
     enqueue::Enqueue,
     handle::JobHandle,
     inbox_row::InboxRow,
+    phase_fn::BoxFuture,
 };
 
 impl<J> Enqueue<'_, J> {
@@ -57,6 +59,35 @@ impl<J> Enqueue<'_, J> {
             .await;
         written.map_err(|error| refused(ENQUEUE, schema, error))?;
         Ok(JobHandle::from_inbox(self.stepwell.clone(), row.id))
+    }
+}
+
+impl Sealed for sqlx::Transaction<'_, Postgres> {}
+impl OwnTransaction for sqlx::Transaction<'_, Postgres> {
+    type Completing<'a>
+        = BoxFuture<'a, Result<()>>
+    where
+        Self: 'a;
+    fn complete<'a>(&'a mut self, completion: Result<Completion<'a>>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let completion = completion?;
+            let Some(written) = completion.written("postgres")? else { return Ok(()) };
+            let schema = completion.schema();
+            let answered = sqlx::query_scalar::<_, String>(AssertSqlSafe(application::rendered(
+                sql!("postgres"),
+                &schema,
+            )))
+            .bind(application::hex(written.job))
+            .bind(written.epoch)
+            .bind(application::hex(written.token))
+            .bind(written.phase)
+            .bind(written.stored_name)
+            .bind(completion.output.as_str())
+            .fetch_one(&mut **self)
+            .await;
+            let answer = answered.map_err(|error| refused(COMPLETE, &schema, error))?;
+            completion.conclude(&application::answer(&answer)?)
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Enqueueing inside the application's own transaction, with tokio-postgres.
+//! Enqueueing, and completing a phase, inside the application's own transaction of tokio-postgres.
 
 use stepwell_core::{Error, Result};
 use tokio_postgres::{
@@ -7,10 +7,12 @@ use tokio_postgres::{
 };
 
 use crate::{
-    application::{self, ENQUEUE},
+    application::{self, COMPLETE, ENQUEUE, sql},
+    complete_in::{Completion, OwnTransaction, Sealed},
     enqueue::Enqueue,
     handle::JobHandle,
     inbox_row::InboxRow,
+    phase_fn::BoxFuture,
 };
 
 impl<J> Enqueue<'_, J> {
@@ -63,6 +65,36 @@ impl<J> Enqueue<'_, J> {
         let written = transaction.execute_typed(&statement, &values).await;
         written.map_err(|error| refused(ENQUEUE, schema, error))?;
         Ok(JobHandle::from_inbox(self.stepwell.clone(), row.id))
+    }
+}
+
+impl Sealed for tokio_postgres::Transaction<'_> {}
+impl OwnTransaction for tokio_postgres::Transaction<'_> {
+    type Completing<'a>
+        = BoxFuture<'a, Result<()>>
+    where
+        Self: 'a;
+    fn complete<'a>(&'a mut self, completion: Result<Completion<'a>>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let completion = completion?;
+            let Some(written) = completion.written("postgres")? else { return Ok(()) };
+            let schema = completion.schema();
+            let (job, token) = (application::hex(written.job), application::hex(written.token));
+            let output = completion.output.as_str();
+            let values: [(&(dyn ToSql + Sync), Type); 6] = [
+                (&job, Type::TEXT),
+                (&written.epoch, Type::INT8),
+                (&token, Type::TEXT),
+                (&written.phase, Type::TEXT),
+                (&written.stored_name, Type::TEXT),
+                (&output, Type::TEXT),
+            ];
+            let statement = application::rendered(sql!("postgres"), &schema);
+            let answered =
+                self.query_typed_one(&statement, &values).await.and_then(|row| row.try_get::<_, String>(0));
+            let answer = answered.map_err(|error| refused(COMPLETE, &schema, error))?;
+            completion.conclude(&application::answer(&answer)?)
+        })
     }
 }
 

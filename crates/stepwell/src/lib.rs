@@ -13,19 +13,22 @@
 //! - `webhook`: signed webhooks, with the feature `webhooks`. `bulk`: the same for many jobs, with the feature `bulk`.
 #![doc = include_str!("docs/start.md")]
 
-#[cfg(any(feature = "tokio-postgres", feature = "sqlx"))]
+#[cfg(any(feature = "rusqlite", feature = "tokio-postgres", feature = "sqlx"))]
 mod application;
 mod blocking;
 mod builder;
 #[cfg(feature = "bulk")]
 pub mod bulk;
 mod client;
+#[cfg(any(feature = "rusqlite", feature = "tokio-postgres", feature = "sqlx"))]
+mod complete_in;
 mod control;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod copy;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "webhooks"))]
 mod crash_point;
 mod ctx;
+mod ending;
 mod engine;
 mod enqueue;
 mod entropy;
@@ -66,6 +69,8 @@ mod workers;
 
 pub use builder::{Builder, Durability};
 pub use client::Stepwell;
+#[cfg(any(feature = "rusqlite", feature = "tokio-postgres", feature = "sqlx"))]
+pub use complete_in::OwnTransaction;
 pub use control::{Counts, JobList};
 pub use ctx::Ctx;
 pub use enqueue::{Enqueue, EnqueueMany, Priority, Untyped};

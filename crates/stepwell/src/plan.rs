@@ -212,6 +212,7 @@ impl<W: Worker> Plan<W> {
     {
         let run: AsyncRun<W> = Box::new(move |worker, cx, stored| match I::decode(stored) {
             Ok(values) => {
+                cx.ends_with::<O>();
                 let running = run.call(worker, cx, values);
                 Box::pin(async move { encode(&running.await?) })
             }
@@ -233,6 +234,7 @@ impl<W: Worker> Plan<W> {
     {
         let run: BlockingRun<W> = Arc::new(move |worker, cx, stored| {
             let values = I::decode(stored).map_err(PhaseError::permanent)?;
+            cx.ends_with::<O>();
             encode(&run.call(worker, cx, values)?)
         });
         self.declare(name.into(), inputs.names(), Run::Blocking(run))

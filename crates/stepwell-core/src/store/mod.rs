@@ -7,6 +7,7 @@
 //! - [`Tables`]: the few things that a store's own code must do inside its write transaction.
 //! - [`operations`]: what is done with them, written once: enqueue, claim, apply, reap, retain, take in.
 //! - [`request`], [`read`], [`inbox`], [`health`]: what goes in and comes out.
+//! - [`settled`]: phases whose end an application has committed itself.
 //! - [`copy`]: a whole store, on its way to another one.
 //! - [`statement`]: how a store finds its SQL.
 //!
@@ -19,6 +20,7 @@ pub mod inbox;
 pub mod operations;
 pub mod read;
 pub mod request;
+pub mod settled;
 pub mod statement;
 mod tables;
 

@@ -25,6 +25,7 @@ use crate::{
 use super::{
     inbox::{InboxEntry, InboxOutcome},
     request::{Applied, ClaimRequest, Claimed, ClaimedBatch, Enqueued, FanOut, Pruned, Request, WorkedPlan},
+    settled,
     tables::{Row, Tables},
 };
 
@@ -158,8 +159,17 @@ pub fn apply(tables: &mut impl Tables, request: &Request, now: Timestamp) -> Res
         Fence::Owner { .. } | Fence::Reaper { .. } => Error::lease_lost(),
         Fence::Version(_) | Fence::None => Error::no_such_job(request.job),
     })?;
-    let context = context_for(tables, &row, &request.commands, now)?;
-    match machine::apply_all(&row.job, request.fence, &request.commands, &context) {
+    let (row, recorded) = match request.fence {
+        Fence::Reaper { .. } => settled::record(tables, row, now)?,
+        _ => (row, false),
+    };
+    if recorded && row.job.lease.is_none() {
+        return Ok(Applied { job: row.job, changed: true });
+    }
+    let meant = settled::meant(tables, &row, request.fence, &request.commands)?;
+    let commands = meant.as_ref().unwrap_or(&request.commands);
+    let context = context_for(tables, &row, commands, now)?;
+    match machine::apply_all(&row.job, request.fence, commands, &context) {
         Ok(transition) => {
             let (job, removed) = (transition.job.clone(), transition.removed);
             tables.save(&row, transition)?;
@@ -342,6 +352,12 @@ fn save_each(
 ) -> Result<usize> {
     let mut changed = 0;
     for row in rows {
+        let (row, recorded) = settled::record(tables, row, now)?;
+        if recorded && row.job.lease.is_none() {
+            // With that end the job has left its owner.
+            changed += 1;
+            continue;
+        }
         let (fence, command) = command(&row.job);
         // A refusal means that the row is not what the maintenance looked for, and is left as it is.
         if let Ok(transition) =

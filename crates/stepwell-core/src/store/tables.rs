@@ -51,6 +51,12 @@ pub trait Tables {
     }
     /// The payload of a job.
     fn payload(&mut self, row: &Row) -> Result<Json>;
+    /// What the application has committed as the end of a phase, by the name that its result is stored under: the epoch
+    /// of the claim, as text, and the result. See [`settled`](super::settled).
+    fn settled(&mut self, row: &Row, phase: &Name) -> Result<Option<(String, Json)>> {
+        let _ = (row, phase);
+        Ok(None)
+    }
     /// Who holds a unique key of a kind.
     fn unique_holders(&mut self, kind: &Name, key: &str) -> Result<Holders>;
     /// Whether there is a job of a kind with a tag.

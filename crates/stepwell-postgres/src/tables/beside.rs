@@ -1,6 +1,10 @@
 //! What a transition changes beside the row.
 
-use stepwell_core::{Job, Json, Result, machine::Write, store::Row};
+use stepwell_core::{
+    Job, Json, Name, Result,
+    machine::Write,
+    store::{Row, settled},
+};
 
 use crate::{
     ledger::{Ledger, get},
@@ -80,6 +84,23 @@ impl Ledger {
     fn has_elements(&mut self, key: i64) -> Result<bool> {
         let row = self.query_opt(STORE, sql!("beside", "has_elements"), &[&key])?;
         row.map_or(Ok(false), |row| get(&row, 0, STORE))
+    }
+
+    /// The end of a phase that the application has committed. Hardly any job has elements, and only then is there a
+    /// look.
+    pub(super) fn read_settled(&mut self, row: &Row, phase: &Name) -> Result<Option<(String, Json)>> {
+        const READ: &str = "read the end of a phase";
+        if !self.known.jobs.get(&row.job.id).and_then(Option::as_ref).is_some_and(|held| held.elements) {
+            return Ok(None);
+        }
+        self.flush()?;
+        let Some(phase) = self.find_name(phase)? else { return Ok(None) };
+        let index = super::row::signed(settled::INDEX);
+        let Some(found) = self.query_opt(READ, sql!("beside", "element"), &[&row.key, &phase, &index])?
+        else {
+            return Ok(None);
+        };
+        Ok(Some((get(&found, 0, READ)?, Json::from_text(get::<String>(&found, 1, READ)?)?)))
     }
 
     /// Adds a job's tags and attributes to what it can be found by.

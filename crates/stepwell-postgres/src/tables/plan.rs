@@ -60,6 +60,11 @@ impl Ledger {
         self.wrote = true;
         self.known.plans.remove(&spec.kind);
         let kind = self.number_of(&spec.kind)?;
+        for phase in &spec.phases {
+            // An application that completes a phase in its own transaction would give the name a number there, and
+            // everybody else who needs it would wait for the commit.
+            self.number_of(&phase.name)?;
+        }
         let text = serde_json::to_string(spec).map_err(Error::encode)?;
         self.specs.remove(&(spec.kind.clone(), plan_ref.hash.clone()));
         let generation = plan_ref.generation.cast_signed();

@@ -1,12 +1,12 @@
 //! What a transition changes beside the row.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 use stepwell_core::{
-    Job, Json, Result,
+    Job, Json, Name, Result,
     job::Details,
     limits,
     machine::{LogLine, Write},
-    store::Row,
+    store::{Row, settled},
 };
 
 use crate::{error, ledger::Ledger, sql::sql};
@@ -139,6 +139,25 @@ impl Ledger {
             self.change_beside(sql!("beside", "delete_all_elements"), params![key])?;
         }
         Ok(())
+    }
+
+    /// The end of a phase that the application has committed. Hardly any job has elements, and only then is there a
+    /// look.
+    pub(super) fn read_settled(&mut self, key: i64, phase: &Name) -> Result<Option<(String, Json)>> {
+        if !self.elements.contains(&key) {
+            return Ok(None);
+        }
+        let Some(phase) = self.dictionary.find(&self.conn, phase)? else { return Ok(None) };
+        let read = || {
+            self.conn
+                .prepare_cached(sql!("beside", "element"))?
+                .query_row(params![key, phase, settled::INDEX], |row| {
+                    Ok((row.get(0)?, row.get::<_, String>(1)?))
+                })
+                .optional()
+        };
+        let found: Option<(String, String)> = read().map_err(error::of("read the end of a phase"))?;
+        found.map(|(epoch, result)| Ok((epoch, Json::from_text(result)?))).transpose()
     }
 
     pub(super) fn read_payload(&mut self, key: i64) -> Result<Json> {

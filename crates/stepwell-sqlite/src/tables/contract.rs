@@ -24,6 +24,9 @@ impl Tables for Ledger {
     fn payload(&mut self, row: &Row) -> Result<Json> {
         self.read_payload(row.key)
     }
+    fn settled(&mut self, row: &Row, phase: &Name) -> Result<Option<(String, Json)>> {
+        self.read_settled(row.key, phase)
+    }
     fn unique_holders(&mut self, kind: &Name, key: &str) -> Result<Holders> {
         self.flush()?;
         self.find_holders(kind, key)

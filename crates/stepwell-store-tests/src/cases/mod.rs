@@ -20,5 +20,6 @@ pub mod queues;
 pub mod retention;
 pub mod sessions;
 pub mod settings;
+pub mod settled;
 pub mod unique;
 pub mod views;

@@ -18,6 +18,7 @@ use stepwell_core::{
 
 use crate::{
     ctx::{Owner, PhaseRun},
+    ending::Ending,
     notes::Notes,
     phase_error::{PhaseError, Verdict},
     recorded,
@@ -61,6 +62,16 @@ pub(crate) enum Boundary {
     /// Nothing: whoever steps decides.
     #[cfg_attr(not(feature = "testing"), expect(dead_code))]
     Pause,
+}
+
+impl Boundary {
+    fn command(self) -> Option<Command> {
+        match self {
+            Self::GoOn => Some(Command::StartPhase),
+            Self::Release => Some(Command::Release),
+            Self::Pause => None,
+        }
+    }
 }
 
 /// How often the progress of a running phase is written.
@@ -142,7 +153,16 @@ impl Flight {
             boundary
         };
         let mut commands = phase_run.notes.rest(&phase.name);
+        let is_settled = phase_run.ending.is_settled();
+        let outcome = if is_settled { uncommitted(outcome) } else { outcome };
+        // What is still running when this is written may commit before it.
+        let may_be_settled = is_settled || !matches!(outcome, Outcome::Returned(_));
         self.conclude(&mut commands, &phase, position, outcome, boundary);
+        if may_be_settled {
+            // A phase that was completed in a transaction has ended with that, whatever is said here: the store puts it
+            // in its place. Otherwise the job does not run any more, and this is dropped.
+            commands.extend(boundary.command());
+        }
         self.record(commands, &phase.name).await
     }
 
@@ -174,10 +194,13 @@ impl Flight {
             cancelled: self.stop.asked.clone(),
             checkpoint: Mutex::default(),
             notes: Notes::new(self.engine.store.clock().clone()),
+            ending: Ending::default(),
             owner: Some(Owner {
                 store: self.engine.store.clone(),
                 fence: self.fence,
                 stop: self.stop.clone(),
+                #[cfg(any(feature = "tokio-postgres", feature = "sqlx"))]
+                schema: self.engine.config.schema.clone(),
                 #[cfg(feature = "testing")]
                 crash_plan: self.engine.crash_plan.clone(),
             }),
@@ -265,6 +288,10 @@ impl Flight {
         loop {
             notes.dirty.notified().await;
             tokio::time::sleep(NOTES_INTERVAL).await;
+            // What is said after the phase was completed goes with its end: its row is locked until then.
+            if phase_run.ending.is_settled() {
+                continue;
+            }
             let Some(said) = notes.take() else { continue };
             let unwritten = match phase_run.write(said.clone()).await {
                 Ok(()) => None,
@@ -296,11 +323,7 @@ impl Flight {
                 // A cursor is for the next try, and there is none.
                 commands.retain(|command| matches!(command, Command::Annotate { .. }));
                 commands.push(Command::CompletePhase { phase: phase.name.clone(), result });
-                match boundary {
-                    Boundary::GoOn => commands.push(Command::StartPhase),
-                    Boundary::Release => commands.push(Command::Release),
-                    Boundary::Pause => {}
-                }
+                commands.extend(boundary.command());
                 return;
             }
             // Whatever a phase answers that was told to stop, other than a result, ends as it was told.
@@ -400,6 +423,18 @@ impl Drop for Flight {
     fn drop(&mut self) {
         let Fence::Owner { epoch, .. } = self.fence else { return };
         self.engine.flights.land(self.job.id, epoch);
+    }
+}
+
+/// What a phase came to that was completed in a transaction, if that was not committed.
+fn uncommitted(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Returned(Ok(_)) => {
+            let problem = "`complete_in` was called, and its transaction was not committed; commit it before the phase \
+                           returns, or return an error";
+            Outcome::Returned(Err(problem.into()))
+        }
+        outcome => outcome,
     }
 }
 

@@ -22,6 +22,7 @@ use crate::{
     builder::Builder,
     client::Stepwell,
     ctx::PhaseRun,
+    ending::Ending,
     engine::panic_text,
     notes::Notes,
     phase_error::PhaseError,
@@ -184,6 +185,7 @@ fn phase_run(job: &TaskJob, phase: TaskPhase, parent: Arc<Parent>, cancelled: Ca
         cancelled,
         checkpoint: Mutex::new(phase.checkpoint),
         notes: Notes::new(Clock::system()),
+        ending: Ending::default(),
         owner: None,
         parent: Some(parent),
     }
