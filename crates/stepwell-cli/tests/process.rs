@@ -211,7 +211,11 @@ fn a_child_that_does_not_behave_ends_all_the_same() {
 
 #[test]
 fn what_leaves_its_group_and_outlives_its_phase_is_ended() {
-    let place = one(&sh("setsid sleep 1000 < /dev/null > /dev/null 2>&1 & echo $! > escaped.pid"), "");
+    // The phase ends once it has left, or it would go with the group.
+    let leaves = "rm -f escaped.pid; \
+                  setsid sh -c 'echo $$ > escaped.pid; exec sleep 1000' < /dev/null > /dev/null 2>&1 & \
+                  until [ -s escaped.pid ]; do sleep 0.01; done";
+    let place = one(&sh(leaves), "");
     let serving = serving(place.path());
     let lives = |number: &str| {
         let stat = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
