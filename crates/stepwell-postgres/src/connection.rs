@@ -16,7 +16,7 @@ use tokio_postgres::{
 };
 
 use crate::{
-    error::{Failure, Kind},
+    error::{Failure, Kind, Stale},
     sql,
     target::Target,
 };
@@ -251,6 +251,11 @@ impl Conn {
         };
         if failure.kind() == Kind::Lost {
             self.link = None;
+        }
+        if failure.staleness() == Some(Stale::Names) && !self.target.is_pooled() {
+            // It was not seen when the store was opened, and shows now.
+            tracing::warn!(%failure, "there is a pooler before the database; statements go without names from now on");
+            self.target.set_pooled(true);
         }
         Err(failure)
     }

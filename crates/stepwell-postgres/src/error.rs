@@ -31,6 +31,16 @@ pub(crate) enum Kind {
     Other,
 }
 
+/// In which way prepared statements are not what they were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stale {
+    /// A name is gone, or there although it should not be: somebody else has the server's end of this connection, too,
+    /// which only a pooler brings about.
+    Names,
+    /// A table was changed under a statement, as by the migrations of a newer release.
+    Types,
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -79,11 +89,26 @@ impl Failure {
             | &SqlState::TOO_MANY_CONNECTIONS
             | &SqlState::READ_ONLY_SQL_TRANSACTION
             | &SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT => Kind::Lost,
+            // Whatever else there is of it: a new connection prepares everything anew.
+            _ if self.staleness().is_some() => Kind::Lost,
             state => match state.code().get(..2) {
                 Some("08") => Kind::Lost,
                 Some("22" | "23" | "54") => Kind::Value,
                 _ => Kind::Other,
             },
+        }
+    }
+    /// Whether what was prepared on the connection is not what this program believes, and why.
+    pub(crate) fn staleness(&self) -> Option<Stale> {
+        let Self::Database(error) = self else { return None };
+        let said = error.as_db_error()?;
+        match said.code() {
+            &SqlState::INVALID_SQL_STATEMENT_NAME | &SqlState::DUPLICATE_PSTATEMENT => Some(Stale::Names),
+            // The same code stands for much else, and the message is in the server's language.
+            &SqlState::FEATURE_NOT_SUPPORTED if said.routine() == Some("RevalidateCachedQuery") => {
+                Some(Stale::Types)
+            }
+            _ => None,
         }
     }
     /// Whether a constraint of this name was violated.

@@ -157,7 +157,7 @@ impl Reader {
             false => self.run("COMMIT").and(answer),
         }
     }
-    fn run(&mut self, text: &str) -> Result<()> {
+    pub(crate) fn run(&mut self, text: &str) -> Result<()> {
         self.conn.run(text).map_err(|failure| self.failed("begin to read", failure))
     }
     fn failed(&mut self, doing: &str, failure: Failure) -> Error {

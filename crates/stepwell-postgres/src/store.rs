@@ -407,6 +407,7 @@ impl Drop for Postgres {
 mod tests {
     use std::time::Duration;
 
+    use stepwell_core::machine::Command;
     use stepwell_postgres_rig::Database;
 
     use super::*;
@@ -424,6 +425,96 @@ mod tests {
             assert!(store.write(|_| Ok(())).await.unwrap_err().is_fatal());
         };
         tokio::time::timeout(Duration::from_secs(20), calls).await.unwrap();
+    }
+
+    fn new_job(n: u8) -> NewJob {
+        NewJob::new(JobId::from_bytes([n; 16]), "k", Json::of(&n).unwrap())
+    }
+    /// Whether it can be written and read as ever.
+    async fn check(store: &Postgres, n: u8) {
+        let jobs = store.enqueue(vec![new_job(n), new_job(n + 100)]).await.unwrap();
+        assert!(jobs.iter().all(Result::is_ok), "{jobs:?}");
+        let id = JobId::from_bytes([n; 16]);
+        let cancel = Command::Cancel { grace: Duration::ZERO };
+        let request = Request { job: id, fence: Fence::None, commands: vec![cancel] };
+        assert!(store.apply(request).await.unwrap().changed);
+        assert_eq!(store.payload(id).await.unwrap(), Some(Json::of(&n).unwrap()));
+        assert_eq!(store.plan("k".into()).await.unwrap(), None);
+        assert_eq!(
+            store.events(0, 100, EventFilter::default()).await.unwrap().events.len(),
+            3 * usize::from(n)
+        );
+    }
+    /// The servers' ends of both connections.
+    async fn processes(store: &Postgres) -> [i32; 2] {
+        let process = |row: Option<tokio_postgres::Row>| row.unwrap().get(0);
+        let written =
+            store.write(move |ledger| ledger.query_opt("look", sql!("meta", "process"), &[]).map(process));
+        let read =
+            store.read(move |reader| reader.query_opt("look", sql!("meta", "process"), &[]).map(process));
+        [written.await.unwrap(), read.await.unwrap()]
+    }
+    async fn on_each_connection(store: &Postgres, text: &'static str) {
+        store.write(move |ledger| ledger.run(text)).await.unwrap();
+        store.read(move |reader| reader.run(text)).await.unwrap();
+    }
+    fn open_one(url: String) -> Postgres {
+        let mut options = PostgresOptions::new(url, [7; 16]);
+        (options.committers, options.readers) = (1, 1);
+        Postgres::open(&options).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_statement_that_somebody_has_taken_away_is_prepared_anew() {
+        let database = Database::create().unwrap();
+        let store = open_one(database.url());
+        check(&store, 1).await;
+        on_each_connection(&store, "DEALLOCATE ALL").await;
+        check(&store, 2).await;
+        assert!(store.target.is_pooled(), "who else could have done it");
+        check(&store, 3).await;
+    }
+
+    #[tokio::test]
+    async fn a_name_that_somebody_has_given_is_not_insisted_on() {
+        const TAKE: &str = "DO $$ BEGIN FOR n IN 0..20000 LOOP EXECUTE format('PREPARE s%s AS SELECT 1', n); \
+            END LOOP; END $$";
+        let database = Database::create().unwrap();
+        let store = open_one(database.url());
+        // What is prepared already would be in its way.
+        on_each_connection(&store, "DEALLOCATE ALL").await;
+        on_each_connection(&store, TAKE).await;
+        check(&store, 1).await;
+    }
+
+    #[tokio::test]
+    async fn a_pooler_that_was_not_seen_shows() {
+        let database = Database::create().unwrap();
+        let store = Postgres::open(&PostgresOptions::new(database.bouncer_url().unwrap(), [7; 16])).unwrap();
+        assert!(store.target.is_pooled());
+        store.target.set_pooled(false);
+        for n in 1..20 {
+            check(&store, n).await;
+            // The pooler takes other connections, and ours know nothing of it. It may be one that keeps statements.
+            let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                WHERE datname = current_database() AND pid <> pg_backend_pid()";
+            database.query(terminate).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_table_may_change_under_a_node() {
+        let database = Database::create().unwrap();
+        let store = open_one(database.url());
+        check(&store, 1).await;
+        check(&store, 2).await;
+        // As a migration of a newer release may.
+        database.query("ALTER TABLE stepwell.plan ALTER COLUMN hash TYPE varchar").unwrap();
+        let before = processes(&store).await;
+        check(&store, 3).await;
+        let after = processes(&store).await;
+        assert!(before[0] != after[0] && before[1] != after[1], "both had to connect again");
+        assert!(!store.target.is_pooled());
     }
 
     #[tokio::test]
