@@ -58,6 +58,25 @@ impl Cluster {
         Self::start_on(files, settings)
     }
 
+    /// As [`start`](Self::start), with this certificate and its key, in PEM format: it speaks TLS with whoever asks
+    /// for it.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub fn start_encrypted(settings: &Settings, certificate: &str, key: &str) -> Result<Self> {
+        let files = Files::make()?;
+        files.init()?;
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let path = files.data.join(name);
+            fs::write(&path, text).map_err(Error::io("write a certificate"))?;
+            // PostgreSQL refuses a key that others may read.
+            fs::set_permissions(&path, Permissions::from_mode(0o600))
+                .map_err(Error::io("close a certificate to others"))?;
+            files.account.own(&path)?;
+        }
+        Self::start_on(files, &settings.clone().with("ssl", "on"))
+    }
+
     pub(crate) fn start_on(files: Files, settings: &Settings) -> Result<Self> {
         // Somebody may take a port between our look at it and the server's.
         let mut tries = 3;

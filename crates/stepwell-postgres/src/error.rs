@@ -5,6 +5,8 @@ use std::{error::Error as _, fmt, io};
 use stepwell_core::Error;
 use tokio_postgres::error::SqlState;
 
+use crate::tls;
+
 /// Why a statement failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -111,6 +113,12 @@ impl Failure {
             _ => None,
         }
     }
+    /// Why the server's certificate is not accepted, if that is it.
+    fn objection(&self) -> Option<String> {
+        let Self::Database(error) = self else { return None };
+        let io = error.source()?.downcast_ref::<io::Error>()?;
+        tls::objection(io.get_ref()?.downcast_ref()?)
+    }
     /// Whether a constraint of this name was violated.
     pub(crate) fn violates(&self, constraint: &str) -> bool {
         let Self::Database(error) = self else { return false };
@@ -120,6 +128,9 @@ impl Failure {
 
 /// Turns a failure while `doing` something into an error that says what to do.
 pub(crate) fn from(doing: &str, failure: Failure) -> Error {
+    if let Some(objection) = failure.objection() {
+        return Error::refused(objection);
+    }
     match (failure.kind(), failure.state()) {
         (Kind::Value, _) => Error::refused(format!("could not {doing}: {failure}")),
         (_, Some(&SqlState::DISK_FULL)) => Error::full(failure),

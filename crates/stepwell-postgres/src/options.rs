@@ -32,7 +32,10 @@ pub const SCHEMA: &str = "stepwell";
 /// How a store is opened.
 #[derive(Clone)]
 pub struct PostgresOptions {
-    /// Where the database is: `postgres://user@host/database`, with several hosts if there are several.
+    /// Where the database is: `postgres://user@host/database`, with several hosts if there are several. As for every
+    /// other client, `sslmode=verify-full` accepts only the server that the address names, and `verify-ca` any that the
+    /// authority knows; `sslrootcert=PATH` is a file with the certificates of the authorities, in PEM format. Without
+    /// it they are the system's.
     pub url: String,
     /// The schema that everything lives in. It is made if it is not there.
     pub schema: String,
