@@ -43,8 +43,6 @@ impl Default for Options {
 
 pub(crate) struct Hub {
     pub(crate) stepwell: Stepwell,
-    /// The id of the event log, of which every place in it is a part.
-    pub(crate) generation: String,
     pub(crate) access: Access,
     pub(crate) hosts: Hosts,
     pub(crate) options: Options,
@@ -62,7 +60,6 @@ pub(crate) struct Hub {
 impl Hub {
     pub(crate) fn new(stepwell: &Stepwell, access: Access, hosts: Hosts, options: Options) -> Arc<Self> {
         Arc::new(Self {
-            generation: stepwell.describe().generation,
             tokens: Tokens::new(stepwell),
             tickets: Tickets::default(),
             rates: Rates::new(options.requests_per_minute),
@@ -76,10 +73,21 @@ impl Hub {
             options,
         })
     }
-    /// A place in the event log, for others.
-    pub(crate) fn place(&self, pos: u64) -> String {
-        format!("{}-{pos}", self.generation)
+    /// The id of the event log, of which every place in it is a part.
+    pub(crate) fn generation(&self) -> String {
+        self.stepwell.describe().generation
     }
+    /// The last place in the event log, for others.
+    pub(crate) fn head(&self) -> String {
+        // In this order: were the log to become another one in between, nobody would know the place.
+        let generation = self.generation();
+        place(&generation, self.stepwell.head())
+    }
+}
+
+/// A place in the event log, for others.
+pub(crate) fn place(generation: &str, pos: u64) -> String {
+    format!("{generation}-{pos}")
 }
 
 /// What has been answered so far, by class of status, and what is open.

@@ -41,7 +41,7 @@ UPDATE stepwell.meta SET sealed = true
 UPDATE stepwell.meta SET sealed = false
 
 -- name: unseal_as
-UPDATE stepwell.meta SET sealed = false, generation = $1
+UPDATE stepwell.meta SET sealed = false, generation = $1, generation_n = generation_n + 1
 
 -- name: refuse_inbox
 -- Applications look at nothing before they put something in. What came now would stay behind. This waits for those who

@@ -8,8 +8,33 @@ INSERT INTO stepwell.log_head (next_pos, clock) VALUES (1, $2)
 -- says so.
 SELECT sealed, ARRAY(SELECT name FROM stepwell.queue WHERE at_once IS NOT NULL) FROM stepwell.meta
 
--- name: generation
-SELECT generation FROM stepwell.meta
+-- name: begin_pooled
+-- The same where the server behind the pooler may be another one than in the last transaction, and then what is asked at
+-- the beginning of a connection.
+SELECT meta.sealed, ARRAY(SELECT name FROM stepwell.queue WHERE at_once IS NOT NULL), meta.generation,
+    meta.generation_n, head.next_pos - 1, stepwell.timeline(), meta.timeline, meta.timeline_pos, meta.is_awaited,
+    meta.sealed
+FROM stepwell.meta meta CROSS JOIN stepwell.log_head head
+
+-- name: standing
+-- Which log it is, how far it goes, and whether the server is the one that has written it.
+SELECT meta.generation, meta.generation_n, head.next_pos - 1, stepwell.timeline(), meta.timeline, meta.timeline_pos,
+    meta.is_awaited, meta.sealed
+FROM stepwell.meta meta CROSS JOIN stepwell.log_head head
+
+-- name: begin_generation
+-- Of the nodes that find out that the log is another one, one does this.
+UPDATE stepwell.meta SET generation = $1, generation_n = generation_n + 1, timeline = stepwell.timeline(),
+    timeline_pos = $3
+WHERE generation_n = $2 AND NOT sealed
+
+-- name: begin_timeline
+-- Of the nodes that find out that another server writes the same log, one does this before anything is written.
+UPDATE stepwell.meta SET timeline = stepwell.timeline(), timeline_pos = $2
+WHERE generation_n = $1 AND timeline IS DISTINCT FROM stepwell.timeline() AND NOT sealed
+
+-- name: await
+UPDATE stepwell.meta SET is_awaited = NOT is_awaited WHERE is_awaited <> $1 AND NOT sealed
 
 -- name: log
 SELECT head.next_pos, tail.floor_pos, head.clock FROM stepwell.log_head head CROSS JOIN stepwell.log_tail tail

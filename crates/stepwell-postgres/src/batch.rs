@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     connection::Call,
-    error,
+    error, head,
     ledger::{Known, Ledger, Trouble, get},
     pending::Pending,
     sql::sql,
@@ -220,7 +220,11 @@ impl Ledger {
         let (no_jobs, no_kinds, no_uniques) = (jobs.is_empty(), numbers.is_empty(), uniques.is_empty());
         let queues = self.numbers_of(&wants.queues)?;
         let no_queues = queues.is_empty();
-        let mut calls = vec![Call::new(sql!("meta", "begin"))];
+        // A connection of our own has one server for as long as it lives, and this was found out at its beginning.
+        let pooled = self.conn.target().is_pooled();
+        let known = self.conn.target().head.known();
+        let meta = if pooled { sql!("meta", "begin_pooled") } else { sql!("meta", "begin") };
+        let mut calls = vec![Call::new(meta)];
         if !no_queues {
             calls.push(Call::new(sql!("plan", "lock_limited")).with(queues.clone()));
             calls.push(Call::new(sql!("plan", "some_queues")).with(queues));
@@ -255,6 +259,9 @@ impl Ledger {
             return Err(Error::sealed());
         }
         self.limited = get(meta, 1, BEGIN_DOING)?;
+        if pooled {
+            self.check_log(&known, meta)?;
+        }
         if !no_queues {
             let locked = next();
             self.keep_queues(&wants.queues, &locked, &next())?;
@@ -284,6 +291,16 @@ impl Ledger {
             for wanted in &wants.settings {
                 self.known.settings.entry(wanted.clone()).or_insert(None);
             }
+        }
+        Ok(())
+    }
+
+    /// Gives the connection up if there is another log behind it: the next one begins with finding out.
+    fn check_log(&mut self, known: &head::Known, meta: &Row) -> Result<()> {
+        let found = head::Standing::read(meta, 2)?;
+        if found.verdict(known) != head::Verdict::Same || found.n() != self.generation_n {
+            self.trouble = Some(Trouble::Lost);
+            return Err(Error::storage("begin a transaction", "the log is another one than before"));
         }
         Ok(())
     }
@@ -391,6 +408,8 @@ impl Ledger {
         let row = self.query_opt(CONNECT, sql!("meta", "process"), &[])?;
         let part: i32 = row.map_or(Ok(0), |row| get(&row, 0, CONNECT))?;
         self.part = part.rem_euclid(crate::counters::PARTS);
+        let recognized = head::recognize(&mut self.conn);
+        self.generation_n = recognized.inspect_err(|_| self.trouble = Some(Trouble::Lost))?.n();
         let row = self.query_opt(CONNECT, sql!("meta", "log"), &[])?;
         let recorded = row.map_or(Ok(0), |row| get(&row, 2, CONNECT))?;
         self.recorded = self.recorded.max(Timestamp::from_micros(recorded));

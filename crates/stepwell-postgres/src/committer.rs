@@ -39,8 +39,6 @@ pub(crate) struct State {
     pub(crate) queue: Queue,
     /// Transactions that were committed.
     pub(crate) commits: AtomicU64,
-    /// The last `pos` that is known to be committed.
-    pub(crate) head: AtomicU64,
     pub(crate) closing: Closing,
     /// What the other nodes are to be told.
     pub(crate) news: News,
@@ -136,7 +134,7 @@ impl Committer {
             false => committed.head,
         };
         if let Some(head) = head {
-            self.state.head.fetch_max(head, Ordering::SeqCst);
+            self.ledger.conn.target().head.grow(self.ledger.generation_n, head);
         }
         committed.change
     }

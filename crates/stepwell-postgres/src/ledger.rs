@@ -109,6 +109,8 @@ pub(crate) struct Ledger {
     pub(crate) appended: u64,
     /// Whether events may have been committed that have no positions, because whoever committed them has failed since.
     pub(crate) owes_numbers: bool,
+    /// Which generation of the log this connection writes to.
+    pub(crate) generation_n: i64,
     /// What waits to be written.
     pub(crate) pending: Pending,
 }
@@ -141,6 +143,7 @@ impl Ledger {
             mark: None,
             appended: 0,
             owes_numbers: false,
+            generation_n: 0,
             pending: Pending::default(),
         }
     }

@@ -12,7 +12,7 @@
 //! - `ledger` and `tables`: the tables inside a write transaction; `counters`, `dictionary`: what is kept in memory for
 //!   them; `pending`: what is decided and not sent yet.
 //! - `read`, `list`, `events`: the readers.
-//! - `wake`: what other nodes wrote.
+//! - `wake`: what other nodes wrote; `head`: which log it is, and how far it goes.
 //! - `mark`: what became of a commit that was not answered.
 //! - `health`: how a store is doing; `schema`: which it has, and how that goes.
 //! - `session`, `beat`: who is alive; `maintain`: what is done about those who are not.
@@ -31,6 +31,7 @@ mod damaged;
 mod dictionary;
 mod error;
 mod events;
+mod head;
 mod health;
 mod ledger;
 mod list;

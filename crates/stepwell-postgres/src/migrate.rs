@@ -21,7 +21,7 @@ struct Migration {
 }
 
 /// All of them, in order. One that was released is never edited.
-const MIGRATIONS: [Migration; 8] = [
+const MIGRATIONS: [Migration; 9] = [
     Migration {
         version: 1,
         name: "initial",
@@ -68,6 +68,12 @@ const MIGRATIONS: [Migration; 8] = [
         version: 8,
         name: "complete_in",
         text: include_str!("../migrations/0008_complete_in.sql"),
+        compatible: true,
+    },
+    Migration {
+        version: 9,
+        name: "generation",
+        text: include_str!("../migrations/0009_generation.sql"),
         compatible: true,
     },
 ];

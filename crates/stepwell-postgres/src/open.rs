@@ -1,15 +1,14 @@
 //! In which order everything is checked and started.
 
-use std::sync::{Arc, Mutex, atomic::Ordering};
+use std::sync::{Arc, Mutex};
 
 use stepwell_core::{Clock, Error, Result, Timestamp, store::Description};
-use uuid::Uuid;
 
 use crate::{
     beat::Beats,
     committer::{Committer, State},
     connection::Conn,
-    error,
+    error, head,
     ledger::{Ledger, get},
     migrate,
     options::{Durability, PostgresOptions},
@@ -48,6 +47,8 @@ impl Postgres {
         let shown = time(&mut conn)?;
         let clock = options.clock.clone().unwrap_or_else(|| Clock::following(shown));
         migrate::run(&mut conn, options.generation, clock.now())?;
+        // Whatever is written after this is written to the log that is known.
+        let standing = head::recognize(&mut conn)?;
         let read = error::of("read the head of the log");
         // Whoever committed last may not have come to it.
         conn.query(sql!("event", "number"), &[&clock.now().as_micros(), &false]).map_err(&read)?;
@@ -55,16 +56,14 @@ impl Postgres {
         let row = row.ok_or_else(|| Error::fatal("the log has no head; restore a backup"))?;
         let (next_pos, recorded): (i64, i64) = (get(&row, 0, "open")?, get(&row, 2, "open")?);
         clock.not_before(Timestamp::from_micros(recorded));
-        let row = conn.query_opt(sql!("meta", "generation"), &[]).map_err(&read)?;
-        let generation: Uuid = row.map_or(Ok(Uuid::nil()), |row| get(&row, 0, "open"))?;
+        target.head.grow(standing.n(), next_pos.cast_unsigned().saturating_sub(1));
 
         let state = Arc::new(State::default());
-        state.head.store(next_pos.cast_unsigned().saturating_sub(1), Ordering::SeqCst);
         let description = Description {
             store: "postgres",
             location: target.location(),
             durability: durability(&mut conn, options.durability)?,
-            generation: generation.to_string(),
+            generation: target.head.generation().to_string(),
             notices: Vec::new(),
         };
         let mut committers = Vec::new();

@@ -170,7 +170,11 @@ fn wants_of(jobs: &[NewJob]) -> Wants {
 
 impl Store for Postgres {
     fn describe(&self) -> Description {
-        self.description.clone()
+        let generation = self.target.head.generation().to_string();
+        Description { generation, ..self.description.clone() }
+    }
+    fn generation(&self) -> Arc<str> {
+        self.target.head.generation()
     }
     fn clock(&self) -> &Clock {
         &self.clock
@@ -179,7 +183,7 @@ impl Store for Postgres {
         self.state.listen(listener);
     }
     fn head(&self) -> u64 {
-        self.state.head.load(Ordering::SeqCst)
+        self.target.head.last().1
     }
 
     fn enqueue(&self, jobs: Vec<NewJob>) -> Answer<'_, Vec<Result<Enqueued>>> {
@@ -250,6 +254,11 @@ impl Store for Postgres {
         let wants =
             Wants { jobs: request.reports.iter().map(|(job, _)| *job).collect(), ..wants_of(&request.jobs) };
         Box::pin(self.hand_over(wants, false, move |ledger| {
+            // What was read of another log is not written about this one.
+            let generation = ledger.conn.target().head.generation();
+            if request.generation.as_deref().is_some_and(|read| *read != *generation) {
+                return Err(Error::version_mismatch(0));
+            }
             ledger.step(|ledger| operations::fan_out(ledger, &request, ledger.now))
         }))
     }

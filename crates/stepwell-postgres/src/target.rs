@@ -15,6 +15,7 @@ use tokio_postgres::{Config, config::TargetSessionAttrs, types::Type};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{
+    head::Head,
     options::{Durability, PostgresOptions},
     tls,
 };
@@ -33,6 +34,8 @@ pub(crate) struct Target {
     pub(crate) tls: MakeRustlsConnect,
     pub(crate) schema: Arc<str>,
     pub(crate) durability: Durability,
+    /// Which log it is, and how far it goes.
+    pub(crate) head: Head,
     /// Whether a pooler hands connections on after each transaction, as far as was seen.
     pooled: AtomicBool,
     typed: Mutex<HashMap<&'static str, Typed>>,
@@ -68,6 +71,7 @@ impl Target {
             tls,
             schema: options.schema.as_str().into(),
             durability: options.durability,
+            head: Head::new(options.generation),
             pooled: AtomicBool::new(false),
             typed: Mutex::default(),
             ended: watch::Sender::new(false),

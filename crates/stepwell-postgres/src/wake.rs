@@ -6,7 +6,7 @@
 
 use std::{
     convert::Infallible,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
     time::Duration,
 };
@@ -20,7 +20,14 @@ use tokio::{
 };
 use tokio_postgres::{AsyncMessage, Client, types::Type};
 
-use crate::{committer::State, error::Failure, sql, sql::sql, target::Target};
+use crate::{
+    committer::State,
+    error::Failure,
+    head::{Standing, Verdict, warn},
+    sql,
+    sql::sql,
+    target::Target,
+};
 
 /// The shortest time between two notifications of one node.
 const SPACING: Duration = Duration::from_millis(20);
@@ -62,18 +69,19 @@ impl News {
     }
 }
 
-/// A change as it is told: who tells it, what it is, and how far the log goes.
-fn encode(node: &str, change: Change, head: u64) -> String {
+/// A change as it is told: who tells it, what it is, and how far the log goes, of which generation. Nodes of earlier
+/// releases do not tell the last, and do not read so far.
+fn encode(node: &str, change: Change, (n, head): (i64, u64)) -> String {
     let bits = u8::from(change.ready)
         | u8::from(change.cancelling) << 1
         | u8::from(change.events) << 2
         | u8::from(change.desired) << 3;
     let due = change.due.map_or_else(String::new, |due| due.as_micros().to_string());
-    format!("{node} {bits} {due} {head}")
+    format!("{node} {bits} {due} {head} {n}")
 }
 
 /// The opposite; none if it makes no sense, as what anybody else may send there.
-fn decode(text: &str) -> Option<(&str, Change, u64)> {
+fn decode(text: &str) -> Option<(&str, Change, u64, Option<i64>)> {
     let mut words = text.split(' ');
     let (node, bits, due, head) = (words.next()?, words.next()?, words.next()?, words.next()?);
     let bits: u8 = bits.parse().ok()?;
@@ -86,7 +94,8 @@ fn decode(text: &str) -> Option<(&str, Change, u64)> {
         events: bits & 4 != 0,
         foreign: false,
     };
-    Some((node, change, head.parse().ok()?))
+    let n = words.next().map(str::parse).transpose().ok()?;
+    Some((node, change, head.parse().ok()?, n))
 }
 
 /// Starts the thread. It ends with the store.
@@ -114,7 +123,7 @@ async fn serve(target: &Target, state: &State, clock: &Clock) {
                 // Anything may have happened while nobody listened.
                 state.announce(Change { foreign: true, ..Change::default() });
                 // Whatever it fails with, the next connection begins where this one ended.
-                let Err(failure) = ear.listen(state, clock).await;
+                let Err(failure) = ear.listen(target, state, clock).await;
                 tracing::debug!(%failure, "the connection that listens was lost; it is made again");
             }
             // The committers say why, to those who wait for an answer.
@@ -137,13 +146,18 @@ struct Ear {
     /// Whether it has heard anything, if only itself.
     hears: bool,
     looked: Look,
+    /// The generation that this process was told of.
+    generation_n: i64,
     /// How often something was wanted of the sessions that there were at the last look.
     desired_n: i64,
 }
 
-/// The two statements, as they are sent.
+/// The statements, as they are sent.
 struct Look {
     look: String,
+    begin_generation: String,
+    begin_timeline: String,
+    awaited: String,
     tell: String,
     clock: String,
 }
@@ -167,6 +181,9 @@ impl Ear {
         let render = |statement| sql::render(statement, &target.schema);
         let looked = Look {
             look: render(sql!("wake", "look")),
+            begin_generation: render(sql!("meta", "begin_generation")),
+            begin_timeline: render(sql!("meta", "begin_timeline")),
+            awaited: render(sql!("meta", "await")),
             tell: render(sql!("wake", "tell")),
             clock: render(sql!("clock", "read")),
         };
@@ -174,7 +191,17 @@ impl Ear {
         let process: i32 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
         let (channel, pooled) = (target.schema.clone(), target.is_pooled());
         let node = format!("{}-{process}", std::process::id());
-        let ear = Self { client, heard, channel, node, pooled, hears: false, looked, desired_n: 0 };
+        let ear = Self {
+            client,
+            heard,
+            channel,
+            node,
+            pooled,
+            hears: false,
+            looked,
+            generation_n: -1,
+            desired_n: 0,
+        };
         if !pooled {
             let listen = format!("LISTEN {}", ear.channel);
             timeout(ANSWER_MAX, ear.client.batch_execute(&listen)).await.map_err(|_| Failure::Late)??;
@@ -182,24 +209,29 @@ impl Ear {
         Ok(ear)
     }
 
-    async fn listen(&mut self, state: &State, clock: &Clock) -> std::result::Result<Infallible, Failure> {
+    async fn listen(
+        &mut self,
+        target: &Target,
+        state: &State,
+        clock: &Clock,
+    ) -> std::result::Result<Infallible, Failure> {
         let (looking, sampling) = (sleep(Duration::ZERO), sleep(Duration::ZERO));
         tokio::pin!(looking, sampling);
         let mut told = Stopwatch::start();
         loop {
             tokio::select! {
                 heard = self.heard.recv() => match heard {
-                    Some(text) => self.hear(&text, state),
+                    Some(text) => self.hear(&text, target, state),
                     None => return Err(Failure::Unconnected),
                 },
                 () = state.news.woken.notified() => {
                     // What comes in the meantime goes with it.
                     sleep(SPACING.saturating_sub(told.elapsed())).await;
-                    self.tell(state).await?;
+                    self.tell(target, state).await?;
                     told = Stopwatch::start();
                 }
                 () = &mut looking => {
-                    self.look(state).await?;
+                    self.look(target, state).await?;
                     looking.set(sleep(self.until_next_look()));
                 }
                 () = &mut sampling => {
@@ -217,12 +249,12 @@ impl Ear {
         look + look * share / 400
     }
 
-    async fn tell(&mut self, state: &State) -> std::result::Result<(), Failure> {
+    async fn tell(&mut self, target: &Target, state: &State) -> std::result::Result<(), Failure> {
         let change = state.news.take();
         if self.pooled || change == Change::default() {
             return Ok(());
         }
-        let text = encode(&self.node, change, state.head.load(Ordering::SeqCst));
+        let text = encode(&self.node, change, target.head.last());
         let params: [(crate::connection::Param<'_>, Type); 2] =
             [(&&*self.channel, Type::TEXT), (&text, Type::TEXT)];
         let telling = self.client.query_typed(&self.looked.tell, &params);
@@ -230,24 +262,35 @@ impl Ear {
         Ok(())
     }
 
-    fn hear(&mut self, text: &str, state: &State) {
+    fn hear(&mut self, text: &str, target: &Target, state: &State) {
         self.hears = true;
-        let Some((node, change, head)) = decode(text) else { return };
+        let Some((node, change, head, n)) = decode(text) else { return };
         if node != self.node {
-            state.head.fetch_max(head, Ordering::SeqCst);
+            target.head.hear(n.unwrap_or_else(|| target.head.last().0), head);
             state.announce(change);
         }
     }
 
     /// What is found without having been heard of may be anything.
-    async fn look(&mut self, state: &State) -> std::result::Result<(), Failure> {
+    async fn look(&mut self, target: &Target, state: &State) -> std::result::Result<(), Failure> {
+        let known = target.head.known();
         let looking = self.client.query_typed(&self.looked.look, &[]);
         let rows = timeout(ANSWER_MAX, looking).await.map_err(|_| Failure::Late)??;
         let Some(row) = rows.first() else { return Ok(()) };
-        let (head, inbox, desired_n): (i64, bool, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        let head = head.cast_unsigned();
-        let known = state.head.fetch_max(head, Ordering::SeqCst);
-        let grown = head > known;
+        // What is no such row is said by those who write.
+        let Ok(found) = Standing::read(row, 0) else { return Ok(()) };
+        let (inbox, awaited, desired_n): (bool, bool, i64) =
+            (row.try_get(8)?, row.try_get(9)?, row.try_get(10)?);
+        let verdict = found.verdict(&known);
+        if verdict != Verdict::Same {
+            return self.begin(verdict, target, &found).await;
+        }
+        if awaited != found.is_awaited() {
+            // Somebody else may have the right to.
+            drop(self.execute(&self.looked.awaited, &[(&awaited, Type::BOOL)]).await);
+        }
+        let grown = target.head.take(&found);
+        let renewed = std::mem::replace(&mut self.generation_n, found.n()) != found.n();
         let desired = std::mem::replace(&mut self.desired_n, desired_n) != desired_n;
         state.announce(Change {
             ready: grown,
@@ -255,9 +298,37 @@ impl Ear {
             cancelling: grown,
             desired,
             events: grown,
-            foreign: inbox,
+            foreign: inbox || renewed,
         });
         Ok(())
+    }
+
+    /// Takes down that the log is another one, or is written elsewhere. The next look finds it.
+    async fn begin(
+        &self,
+        verdict: Verdict,
+        target: &Target,
+        found: &Standing,
+    ) -> std::result::Result<(), Failure> {
+        let (next, n, end) = (target.head.next(found), found.n(), found.last().cast_signed());
+        if verdict == Verdict::Moved {
+            let params: [(crate::connection::Param<'_>, Type); 2] = [(&n, Type::INT8), (&end, Type::INT8)];
+            return self.execute(&self.looked.begin_timeline, &params).await.map(drop);
+        }
+        let params: [(crate::connection::Param<'_>, Type); 3] =
+            [(&next, Type::UUID), (&n, Type::INT8), (&end, Type::INT8)];
+        if self.execute(&self.looked.begin_generation, &params).await? > 0 {
+            warn(found);
+        }
+        Ok(())
+    }
+    async fn execute(
+        &self,
+        statement: &str,
+        params: &[(crate::connection::Param<'_>, Type)],
+    ) -> std::result::Result<u64, Failure> {
+        let executing = self.client.execute_typed(statement, params);
+        Ok(timeout(ANSWER_MAX, executing).await.map_err(|_| Failure::Late)??)
     }
 
     async fn sample(&mut self, clock: &Clock) -> std::result::Result<(), Failure> {
@@ -283,9 +354,11 @@ mod tests {
             Change { events: true, due, ready: true, ..Change::default() },
             Change { desired: true, ..Change::default() },
         ] {
-            assert_eq!(decode(&encode("7-8", change, 9)), Some(("7-8", change, 9)));
+            assert_eq!(decode(&encode("7-8", change, (3, 9))), Some(("7-8", change, 9, Some(3))));
         }
-        for nonsense in ["", "a", "a 1 2", "a x  3", "a 1 x 3"] {
+        let ready = Change { ready: true, ..Change::default() };
+        assert_eq!(decode("7-8 1  9"), Some(("7-8", ready, 9, None)), "of an earlier release");
+        for nonsense in ["", "a", "a 1 2", "a x  3", "a 1 x 3", "a 1  3 x"] {
             assert_eq!(decode(nonsense), None);
         }
     }

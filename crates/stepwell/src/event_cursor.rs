@@ -22,7 +22,8 @@ pub enum Found {
         /// The oldest `pos` after the gap.
         oldest: u64,
     },
-    /// The place is ahead of the log, so it is of another log. This one begins with this `pos`.
+    /// The place is of another log: it is ahead of this one, or the end of the one before was lost in a failover. This
+    /// one begins with this `pos`.
     Reset {
         /// The oldest `pos` that is kept.
         oldest: u64,
@@ -37,6 +38,11 @@ impl EventCursor {
     #[must_use]
     pub fn pos(&self) -> u64 {
         self.follower.cursor
+    }
+    /// The id of the log that the place is in. It becomes another one with [`Found::Reset`].
+    #[must_use]
+    pub fn generation(&self) -> Arc<str> {
+        self.follower.generation.clone()
     }
     /// What is wanted.
     #[must_use]

@@ -1,6 +1,6 @@
 //! The interface between the engine and a store.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use crate::{
     error::Result,
@@ -69,6 +69,11 @@ pub struct Description {
 pub trait Store: Send + Sync + 'static {
     /// What it is.
     fn describe(&self) -> Description;
+    /// The id of its event log, which may become another one while it is open: then places in the log that were given
+    /// before mean nothing any more.
+    fn generation(&self) -> Arc<str> {
+        self.describe().generation.into()
+    }
     /// Its clock, which decides about due times, leases and retention.
     fn clock(&self) -> &Clock;
     /// Adds a listener to its commits.

@@ -47,6 +47,8 @@ pub struct Enqueued {
 /// What a durable reader of the log makes of the events up to a place. All of it happens, or nothing.
 #[derive(Clone, Debug)]
 pub struct FanOut {
+    /// The generation of the log that they were read in. If it is another one by now, nothing happens.
+    pub generation: Option<Arc<str>>,
     /// The reader's cursor.
     pub cursor: Name,
     /// Where the cursor must be for any of this to happen: another process may have been faster.

@@ -128,7 +128,7 @@ pub(crate) async fn follow_events(
     }
     let follow = Follow::begin(&hub, grant, &wanted, start);
     // Whoever begins now and is cut off before the first event must come back to where it began.
-    let opening = (start == Start::Now).then(|| hub.place(follow.pos()));
+    let opening = (start == Start::Now).then(|| follow.place());
     if as_stream {
         return live(&hub, follow, opening.as_deref());
     }

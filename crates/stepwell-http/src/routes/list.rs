@@ -120,7 +120,7 @@ impl Listing {
     pub(super) async fn find(self, hub: &Hub) -> Result<(Vec<JobRecord>, PageInfo), Problem> {
         let Self { filter, order, limit, cursors, after } = self;
         // Read before the page: what happens in between is on the page, or after this place, or both.
-        let pos = hub.place(hub.stepwell.head());
+        let pos = hub.head();
         let order = match order {
             OrderName::Asc => Order::OldestFirst,
             OrderName::Desc => Order::NewestFirst,

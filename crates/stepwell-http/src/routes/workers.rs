@@ -258,7 +258,7 @@ pub(crate) async fn register_worker(
     });
     let id = registered.await?.id;
     let lease_ms = u64::try_from(workers.lease().as_millis()).unwrap_or(u64::MAX);
-    let generation = hub.generation.clone();
+    let generation = hub.generation();
     Ok((StatusCode::CREATED, Json(Registered { id, lease_ms, heartbeat_ms: lease_ms / 3, generation })))
 }
 

@@ -5,7 +5,10 @@ use std::{collections::VecDeque, sync::Arc};
 use stepwell::{EventCursor, Found, JobId, Result, Stepwell, wire::Frame};
 
 use super::wanted::{Start, Wanted, seen};
-use crate::{access::Grant, hub::Hub};
+use crate::{
+    access::Grant,
+    hub::{Hub, place},
+};
 
 /// One thing that whoever follows is told.
 pub(crate) enum Told {
@@ -18,6 +21,7 @@ pub(crate) enum Told {
     /// The place was of another log; this one begins with this `pos`.
     Reset {
         oldest: u64,
+        generation: Arc<str>,
     },
 }
 
@@ -95,10 +99,12 @@ impl Follow {
         let after = if let Start::After(pos) = start { pos } else { 0 };
         let mut waiting = VecDeque::new();
         // Found out before the history is read: what is removed later is in the history that was read.
-        match wanted.cursor(hub, Some(after)).look(1).await? {
+        let mut found = wanted.cursor(hub, Some(after));
+        let (first, generation) = (found.look(1).await?, found.generation());
+        match first {
             Some(Found::Gap { oldest }) if after > 0 => waiting.push_back(Told::Gap { from: after, oldest }),
-            Some(Found::Reset { oldest }) => waiting.push_back(Told::Reset { oldest }),
-            _ if start == Start::Reset => waiting.push_back(Told::Reset { oldest: 1 }),
+            Some(Found::Reset { oldest }) => waiting.push_back(Told::Reset { oldest, generation }),
+            _ if start == Start::Reset => waiting.push_back(Told::Reset { oldest: 1, generation }),
             _ => {}
         }
         let after = if waiting.iter().any(|told| matches!(told, Told::Reset { .. })) { 0 } else { after };
@@ -146,11 +152,13 @@ impl Follow {
                 Some(Found::Gap { oldest } | Found::Reset { oldest }) => *oldest,
                 _ => 1,
             };
-            self.waiting.push_back(Told::Reset { oldest });
+            self.waiting.push_back(Told::Reset { oldest, generation: self.cursor.generation() });
         } else {
             match found {
                 Some(Found::Gap { oldest }) => self.waiting.push_back(Told::Gap { from, oldest }),
-                Some(Found::Reset { oldest }) => self.waiting.push_back(Told::Reset { oldest }),
+                Some(Found::Reset { oldest }) => {
+                    self.waiting.push_back(Told::Reset { oldest, generation: self.cursor.generation() });
+                }
                 _ => {}
             }
         }
@@ -167,6 +175,14 @@ impl Follow {
     /// Everything up to this `pos` was told, or is not wanted, once nothing is waiting.
     pub(crate) fn pos(&self) -> u64 {
         self.past.as_ref().map_or_else(|| self.cursor.pos(), |past| past.after)
+    }
+    /// The id of the log that the place is in, until a reset tells of another one.
+    pub(crate) fn generation(&self) -> Arc<str> {
+        self.cursor.generation()
+    }
+    /// The place, for others.
+    pub(crate) fn place(&self) -> String {
+        place(&self.generation(), self.pos())
     }
     /// Whether everything up to the place was told.
     pub(crate) fn is_caught_up(&self) -> bool {

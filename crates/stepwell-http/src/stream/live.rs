@@ -13,12 +13,14 @@ use tokio::{sync::OwnedSemaphorePermit, time::Sleep};
 use super::follow::{Follow, Look, Told};
 use crate::{
     front::{Code, Problem},
-    hub::Hub,
+    hub::{Hub, place},
 };
 
 struct Live {
     hub: Arc<Hub>,
     follow: Follow,
+    /// The id of the log that is told.
+    generation: Arc<str>,
     waiting: VecDeque<Bytes>,
     /// When the client is asked to come again.
     end: Pin<Box<Sleep>>,
@@ -45,6 +47,7 @@ pub(crate) fn live(hub: &Arc<Hub>, follow: Follow, place: Option<&str>) -> Resul
     let place = place.map_or_else(String::new, |place| format!("id: {place}\n"));
     let live = Live {
         hub: hub.clone(),
+        generation: follow.generation(),
         follow,
         // The comment opens the stream at once, also through a proxy that waits for the first bytes.
         waiting: VecDeque::from([Bytes::from(format!(": stepwell\nretry: {retry_ms}\n{place}\n"))]),
@@ -123,19 +126,22 @@ impl Live {
         }
         // An id without data moves the place from which the client will resume, and raises no event.
         let place = match self.follow.is_caught_up() {
-            true => format!("id: {}\n", self.hub.place(self.follow.pos())),
+            true => format!("id: {}\n", self.follow.place()),
             false => String::new(),
         };
         self.waiting.push_back(format!(":\n{place}\n").into());
     }
 
-    fn frame(&self, told: &Told) -> Bytes {
+    fn frame(&mut self, told: &Told) -> Bytes {
         let (ty, oldest, from) = match told {
-            Told::Event(frame) => return frame.stream_frame(&self.hub.generation),
+            Told::Event(frame) => return frame.stream_frame(&self.generation),
             Told::Gap { from, oldest } => ("stream:gap", *oldest, Some(*from)),
-            Told::Reset { oldest } => ("stream:reset", *oldest, None),
+            Told::Reset { oldest, generation } => {
+                self.generation = generation.clone();
+                ("stream:reset", *oldest, None)
+            }
         };
-        let place = self.hub.place(oldest.saturating_sub(1));
+        let place = place(&self.generation, oldest.saturating_sub(1));
         let data = serde_json::json!({ "type": ty, "from": from, "oldest": oldest });
         format!("id: {place}\nevent: {ty}\ndata: {data}\n\n").into()
     }

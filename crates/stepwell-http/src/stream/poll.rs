@@ -6,7 +6,11 @@ use bytes::Bytes;
 use utoipa::ToSchema;
 
 use super::follow::{Follow, Look, Told};
-use crate::{front::Problem, hub::Hub, shape::event::EventView};
+use crate::{
+    front::Problem,
+    hub::{Hub, place},
+    shape::event::EventView,
+};
 
 /// How long a request looks through events that are not wanted, if it would not wait longer anyhow.
 const SEARCH_MAX: Duration = Duration::from_secs(1);
@@ -43,6 +47,8 @@ pub(crate) async fn poll(
     let (end, search_end) = (tokio::time::sleep(wait), tokio::time::sleep(wait.max(SEARCH_MAX)));
     tokio::pin!(end, search_end);
     let mut told = Vec::new();
+    // Of the log that is told, which need not be the one that was found last.
+    let mut generation = follow.generation();
     // What was acknowledged before the request is in its answer, also if the reader of the log is a moment behind.
     let head = hub.stepwell.head();
     loop {
@@ -53,6 +59,11 @@ pub(crate) async fn poll(
                     |(nth, one): (usize, &Told)| nth + told.len() > 0 && !matches!(one, Told::Event(_));
                 let end = found.iter().enumerate().position(is_gap);
                 follow.put_back(found.drain(end.unwrap_or(found.len())..));
+                for one in &found {
+                    if let Told::Reset { generation: another, .. } = one {
+                        generation = another.clone();
+                    }
+                }
                 told.extend(found);
                 if told.len() >= limit || end.is_some() {
                     break;
@@ -80,13 +91,13 @@ pub(crate) async fn poll(
     // What was found and not yet told stands in the way of the place.
     let last = told.last().map(|told| match told {
         Told::Event(frame) => frame.pos(),
-        Told::Gap { oldest, .. } | Told::Reset { oldest } => oldest.saturating_sub(1),
+        Told::Gap { oldest, .. } | Told::Reset { oldest, .. } => oldest.saturating_sub(1),
     });
     let pos = match (follow.is_caught_up(), last) {
         (false, Some(last)) => last,
         _ => follow.pos(),
     };
-    Ok(encode(&told, &hub.place(pos)))
+    Ok(encode(&told, &place(&generation, pos)))
 }
 
 fn encode(told: &[Told], next: &str) -> Bytes {
@@ -102,7 +113,7 @@ fn encode(told: &[Told], next: &str) -> Bytes {
                 text.extend_from_slice(&frame.json());
             }
             Told::Gap { oldest, .. } => after.push_str(&format!(",\"gap\":{{\"oldest\":{oldest}}}")),
-            Told::Reset { oldest } => after.push_str(&format!(",\"reset\":{{\"oldest\":{oldest}}}")),
+            Told::Reset { oldest, .. } => after.push_str(&format!(",\"reset\":{{\"oldest\":{oldest}}}")),
         }
     }
     text.extend_from_slice(format!("],\"next\":\"{next}\"{after}}}").as_bytes());

@@ -78,7 +78,7 @@ pub(crate) fn place_of(hub: &Hub, pointer: &str, text: &str) -> Result<Start, Pr
                 && generation.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
             match fit {
                 false => Err(wrong()),
-                true if generation == hub.generation => Ok(Start::After(pos)),
+                true if generation == hub.generation() => Ok(Start::After(pos)),
                 true => Ok(Start::Reset),
             }
         }

@@ -150,7 +150,7 @@ async fn cursor(w: &World) -> Option<u64> {
 }
 fn fan_out(from: u64, to: u64, jobs: Vec<NewJob>) -> FanOut {
     let (cursor, scope) = (webhook::CURSOR.into(), webhook::ENDPOINTS.into());
-    FanOut { cursor, from, to, scope, revision: 0, jobs, reports: Vec::new() }
+    FanOut { generation: None, cursor, from, to, scope, revision: 0, jobs, reports: Vec::new() }
 }
 
 pub async fn a_jobs_webhook_is_kept_apart_from_its_row(w: &mut World) {

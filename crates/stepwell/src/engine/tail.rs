@@ -44,6 +44,8 @@ pub(crate) struct Shared {
 }
 
 struct State {
+    /// Of the log that is read.
+    generation: Arc<str>,
     running: bool,
     /// Whether the reader knows where it is. Until it does, nobody can rely on it.
     active: bool,
@@ -57,6 +59,7 @@ struct State {
 impl Default for State {
     fn default() -> Self {
         Self {
+            generation: "".into(),
             running: false,
             active: false,
             followers: 0,
@@ -68,6 +71,17 @@ impl Default for State {
 }
 
 impl Shared {
+    /// Begins again if the log has become another one: what the ring holds is of the one before, and whoever waits
+    /// looks for himself.
+    fn see_generation(&self, state: &mut State) {
+        let generation = self.store.generation();
+        if state.generation != generation {
+            state.generation = generation;
+            state.active = false;
+            state.ring.clear();
+            self.head.send_replace(0);
+        }
+    }
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that can panic runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -112,14 +126,16 @@ impl Tail {
 
     /// Follows the log after a `pos`.
     pub(crate) fn follow(&self, after: u64, filter: EventFilter) -> Follower {
-        {
+        let generation = {
             let mut state = self.0.lock();
+            self.0.see_generation(&mut state);
             state.followers += 1;
             state.wanted_from = state.wanted_from.min(after);
-        }
+            state.generation.clone()
+        };
         self.run();
         let head = self.0.head.subscribe();
-        Follower { shared: self.0.clone(), cursor: after, filter, head, failed: false }
+        Follower { shared: self.0.clone(), generation, cursor: after, filter, head, failed: false }
     }
 
     /// Starts the reader with the first one who listens.
@@ -169,6 +185,7 @@ async fn read(shared: Arc<Shared>) {
 async fn look(shared: &Shared, at: &mut u64) -> Result<bool> {
     let (wanted, active) = {
         let mut state = shared.lock();
+        shared.see_generation(&mut state);
         state.waiters.retain(|_, waiters| {
             waiters.retain(|waiter| !waiter.is_closed());
             !waiters.is_empty()
@@ -264,6 +281,8 @@ fn wake_all(waiters: impl Iterator<Item = oneshot::Sender<()>>) {
 /// One who follows the log: a place, and what is wanted. It costs nothing while it does not look.
 pub(crate) struct Follower {
     shared: Arc<Shared>,
+    /// Of the log that the place is in.
+    pub(crate) generation: Arc<str>,
     pub(crate) cursor: u64,
     pub(crate) filter: EventFilter,
     head: watch::Receiver<u64>,
@@ -286,6 +305,12 @@ impl Follower {
     }
     async fn find(&mut self, at_most: usize) -> Result<Option<Found>> {
         self.head.mark_unchanged();
+        let generation = self.shared.lock().generation.clone();
+        if generation != self.generation {
+            let floor = self.shared.store.events(u64::MAX, 1, EventFilter::default()).await?.floor;
+            (self.generation, self.cursor) = (generation, floor.saturating_sub(1));
+            return Ok(Some(Found::Reset { oldest: floor }));
+        }
         if let Some(frames) = self.ring_after(at_most) {
             return Ok(frames.map(Found::Events));
         }

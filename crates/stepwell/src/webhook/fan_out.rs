@@ -38,7 +38,8 @@ const LAZY_TIME: Duration = Duration::from_secs(2);
 /// The reader of the log for webhooks.
 pub(crate) struct FanOut {
     outbox: Arc<Outbox>,
-    generation: String,
+    /// Of the log that is read.
+    generation: Arc<str>,
     /// Where the durable cursor is, as far as is known here; none until it was read.
     durable: Option<u64>,
     /// How far was read here: nothing between the two called for anything.
@@ -65,7 +66,7 @@ impl Batch {
 
 impl FanOut {
     pub(crate) fn new(outbox: Arc<Outbox>) -> Self {
-        let generation = outbox.store.describe().generation;
+        let generation = outbox.store.generation();
         Self {
             outbox,
             generation,
@@ -85,6 +86,11 @@ impl FanOut {
 
     /// Reads what is new, a page of it. Answers whether there may be more.
     pub(crate) async fn pass(&mut self) -> Result<bool> {
+        let generation = self.outbox.store.generation();
+        if generation != self.generation {
+            // What was read of another log says nothing about this one, and the cursor may be before it.
+            (self.generation, self.durable) = (generation, None);
+        }
         let Some(durable) = self.durable().await? else { return Ok(false) };
         if self.revision.is_none() {
             self.read_endpoints().await?;
@@ -264,7 +270,8 @@ impl FanOut {
         let Batch { jobs, reports } = batch;
         let work = !jobs.is_empty();
         let (cursor, scope) = (CURSOR.into(), ENDPOINTS.into());
-        let request = store::FanOut { cursor, from, to, scope, revision, jobs, reports };
+        let generation = Some(self.generation.clone());
+        let request = store::FanOut { generation, cursor, from, to, scope, revision, jobs, reports };
         if work {
             crash_point::pass("before-delivery");
         }
