@@ -10,7 +10,7 @@ use std::{
 const GIVEN: &str = "STEPWELL_IMAGE_PROGRAM";
 
 /// The program as the Dockerfile has it built, if there is what musl needs; else static with this machine's libc.
-pub fn stepwell() -> &'static Path {
+pub(crate) fn stepwell() -> &'static Path {
     static BUILT: LazyLock<PathBuf> =
         LazyLock::new(|| std::env::var_os(GIVEN).map_or_else(build, PathBuf::from));
     &BUILT
@@ -44,7 +44,7 @@ fn build() -> PathBuf {
 }
 
 /// A program in C.
-pub fn c(text: &str, to: &Path) {
+pub(crate) fn c(text: &str, to: &Path) {
     let source = to.with_extension("c");
     std::fs::write(&source, text).unwrap();
     let built = Command::new("cc").args(["-static", "-O1", "-o"]).arg(to).arg(&source).status().unwrap();

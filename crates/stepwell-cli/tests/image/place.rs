@@ -19,15 +19,15 @@ use crate::build;
 
 const DOCKERFILE: &str = include_str!("../../../../packaging/Dockerfile");
 /// How long something may take that has to come.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The user of the image.
 const USER: u32 = 65_532;
 
 /// A place as the image is.
-pub struct Place {
+pub(crate) struct Place {
     root: TempDir,
     port: u16,
-    pub token: String,
+    pub(crate) token: String,
 }
 
 /// What the Dockerfile has run: the health check, and the words of the server.
@@ -38,7 +38,7 @@ fn commands() -> (Vec<String>, Vec<String>) {
 }
 
 /// Waits until something is so.
-pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Stopwatch::start();
     while !is_so() {
         assert!(begun.elapsed() < PATIENCE, "{what}");
@@ -47,7 +47,7 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         assert!(rustix::process::getuid().is_root(), "only root can make such a place");
         assert!(DOCKERFILE.contains(&format!("\nUSER {USER}:{USER}\n")), "it has another user");
         let root = tempfile::tempdir().unwrap();
@@ -59,14 +59,14 @@ impl Place {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         Self { root, port, token: String::new() }
     }
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         self.root.path()
     }
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.root().join("data").join(name), text).unwrap();
     }
     /// Text with this place's port.
-    pub fn here(&self, text: &str) -> String {
+    pub(crate) fn here(&self, text: &str) -> String {
         text.replace("PORT", &self.port.to_string()).replace("7717", &self.port.to_string())
     }
 
@@ -88,24 +88,24 @@ impl Place {
         command
     }
     /// Runs it with these words: its exit code, what it says, and what it tells beside.
-    pub fn run(&self, words: &[&str]) -> (Option<i32>, String, String) {
+    pub(crate) fn run(&self, words: &[&str]) -> (Option<i32>, String, String) {
         let output = self.command(&[], words).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code(), text(output.stdout), text(output.stderr))
     }
     /// The exit code of the health check.
-    pub fn health(&self) -> Option<i32> {
+    pub(crate) fn health(&self) -> Option<i32> {
         let (check, _) = commands();
         assert_eq!(check[0], "/stepwell");
         let check: Vec<String> = check[1..].iter().map(|word| self.here(word)).collect();
         self.run(&check.iter().map(String::as_str).collect::<Vec<_>>()).0
     }
     /// Starts the server as the image does, and waits until it is healthy. There is no `/proc`.
-    pub fn serve(&self, more: &[&str]) -> Running {
+    pub(crate) fn serve(&self, more: &[&str]) -> Running {
         self.start(&[], more)
     }
     /// The same as the first process of a container, which has a `/proc`.
-    pub fn serve_first(&self, more: &[&str]) -> Running {
+    pub(crate) fn serve_first(&self, more: &[&str]) -> Running {
         fs::create_dir_all(self.root().join("proc")).unwrap();
         self.start(&["--pid", "--fork", "--kill-child", "--mount", "--mount-proc=/proc"], more)
     }
@@ -121,7 +121,7 @@ impl Place {
 }
 
 /// A server that runs.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     /// Whether it is the first process, and not what has made the place for it.
     is_first: bool,
@@ -140,7 +140,7 @@ impl Running {
         Pid::from_raw(pid.cast_signed()).unwrap()
     }
     /// Ends it with a signal: its exit code, and what it has told.
-    pub fn end(mut self, signal: Signal) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self, signal: Signal) -> (Option<i32>, String) {
         kill_process(self.pid(), signal).unwrap();
         let mut told = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
@@ -156,7 +156,7 @@ impl Drop for Running {
 }
 
 /// Processes of a program of this name, living or not waited for.
-pub fn processes(name: &str) -> Vec<PathBuf> {
+pub(crate) fn processes(name: &str) -> Vec<PathBuf> {
     let is_it =
         |place: &PathBuf| fs::read_to_string(place.join("comm")).is_ok_and(|comm| comm.trim() == name);
     fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path()).filter(is_it).collect()
