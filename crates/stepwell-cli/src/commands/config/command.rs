@@ -66,7 +66,7 @@ enum Command {
         file: File,
     },
     /// Sets one setting in a file, and leaves the rest of it as it is: serve.listen, queues.mail.limit, or one of
-    /// [client], which need not be named: server, store, token_file. With --profile, one of that profile.
+    /// the section client, which need not be named: server, store, token_file. With --profile, one of that profile.
     Set {
         /// Its name.
         name: String,
