@@ -154,10 +154,7 @@ impl RemoteWorkers<'_> {
     /// If there is no such worker here, or the store fails.
     pub async fn deregister(&self, worker: SessionId) -> Result<()> {
         let remote = self.engine().remote.find(worker)?;
-        {
-            let mut state = remote.lock();
-            (state.desired, state.told) = (Desired::Terminate, Desired::Terminate);
-        }
+        remote.lock().ended = true;
         // A claim that it still waits for would wait for nothing.
         self.engine().remote.wake();
         for (job, fence, cancelling) in self.store().owned(worker).await? {
@@ -211,7 +208,13 @@ impl RemoteWorkers<'_> {
             },
             _ => Held::Lost,
         };
-        let desired = remote.lock().desired;
+        let (desired, ended) = {
+            let state = remote.lock();
+            (state.desired, state.ended)
+        };
+        if ended {
+            return Err(Error::no_such("worker", worker.to_string()));
+        }
         let answer = Heartbeat { desired, leases: leases.iter().map(held).collect() };
         if std::mem::replace(&mut remote.lock().told, desired) != desired || is_news {
             // Now it knows why its claim brings nothing.

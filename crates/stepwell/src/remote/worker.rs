@@ -52,6 +52,8 @@ pub(super) struct State {
     pub(super) told: Desired,
     /// Whether it says itself that it claims nothing more.
     pub(super) quiet: bool,
+    /// Whether it is being ended here: it is as unknown from then on as it is afterwards.
+    pub(super) ended: bool,
     /// Claims whose answer is on its way to the store.
     pub(super) claiming: usize,
     /// What it owns and did not name in the last heartbeat, and since when it has named that in none.
@@ -92,11 +94,11 @@ impl Remote {
 impl State {
     /// Whether it may claim.
     pub(super) fn claims(&self) -> bool {
-        self.desired == Desired::Run && !self.quiet
+        self.desired == Desired::Run && !self.quiet && !self.ended
     }
     /// Whether it may not claim, and knows that. One that does not know yet would ask again at once.
     pub(super) fn knows_better(&self) -> bool {
-        self.quiet || (self.desired != Desired::Run && self.told != Desired::Run)
+        self.quiet || self.ended || (self.desired != Desired::Run && self.told != Desired::Run)
     }
     /// What a claim under this key brought.
     pub(super) fn answer(&self, key: &str) -> Option<Vec<(JobId, u64)>> {
